@@ -1,0 +1,137 @@
+"""Run a pure function over units of work: a WARC file, a Delta data file, a hash bucket.
+
+Results come back in the order of the units, so nothing that is built from them depends on the number of workers.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Protocol, TypeVar
+
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+
+
+class ComputeError(RuntimeError):
+    """A unit could not be processed. The message names the unit."""
+
+
+class Progress(Protocol):
+    """Told how a run goes: how many units there are, and each one that is done."""
+
+    def start(self, task: str, total: int) -> None: ...
+
+    def advance(self, task: str) -> None: ...
+
+    def finish(self, task: str) -> None: ...
+
+
+class Silent:
+    """A `Progress` that shows nothing."""
+
+    def start(self, task: str, total: int) -> None: ...
+
+    def advance(self, task: str) -> None: ...
+
+    def finish(self, task: str) -> None: ...
+
+
+def available_workers() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(
+    function: Callable[[Unit], Result],
+    units: Sequence[Unit],
+    *,
+    task: str,
+    workers: int = 1,
+    progress: Progress | None = None,
+    name: Callable[[Unit], str] = str,
+) -> Iterator[Result]:
+    """Apply `function` to every unit and yield the results in the order of the units.
+
+    At most twice as many units as workers are under way or waiting to be yielded, so memory is bounded by the size of
+    that many results. With one worker everything runs in this process.
+
+    Args:
+        function: a module-level function; what it takes and returns must be picklable.
+        task: what is being done, for progress and errors.
+        name: how a unit is called in an error.
+
+    Raises:
+        ComputeError: the function raised, or its process died; the cause is chained.
+    """
+    progress = progress or Silent()
+    progress.start(task, len(units))
+    try:
+        for unit, result in _results(function, units, workers):
+            try:
+                value = result()
+            except BrokenProcessPool as error:
+                _drop_pool(workers)
+                raise ComputeError(
+                    f"{task}: a worker process died near {name(unit)} (out of memory?). Try fewer workers."
+                ) from error
+            except (OSError, ComputeError):
+                raise
+            except Exception as error:
+                raise ComputeError(f"{task}: {name(unit)}: {type(error).__name__}: {error}") from error
+            progress.advance(task)
+            yield value
+    finally:
+        progress.finish(task)
+
+
+def _results(
+    function: Callable[[Unit], Result], units: Iterable[Unit], workers: int
+) -> Iterator[tuple[Unit, Callable[[], Result]]]:
+    if workers <= 1:
+        for unit in units:
+            yield unit, lambda unit=unit: function(unit)  # type: ignore[misc]
+        return
+    pool = _pool(workers)
+    waiting: deque[tuple[Unit, Future[Result]]] = deque()
+    try:
+        for unit in units:
+            waiting.append((unit, pool.submit(function, unit)))
+            if len(waiting) >= 2 * workers:
+                done, future = waiting.popleft()
+                yield done, future.result
+        while waiting:
+            done, future = waiting.popleft()
+            yield done, future.result
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+_pools: dict[int, ProcessPoolExecutor] = {}
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Polars, DuckDB and delta-rs run threads, so a forked child can deadlock: children start from a clean process.
+    # Starting one costs more than a second of imports, so a pool serves every run of this process.
+    if workers not in _pools:
+        context = multiprocessing.get_context("spawn")
+        _pools[workers] = ProcessPoolExecutor(workers, mp_context=context)
+    return _pools[workers]
+
+
+def _drop_pool(workers: int) -> None:
+    pool = _pools.pop(workers, None)
+    if pool is not None:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@atexit.register
+def _shut_down() -> None:
+    for workers in list(_pools):
+        _drop_pool(workers)
