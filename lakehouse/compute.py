@@ -25,21 +25,18 @@ class ComputeError(RuntimeError):
 class Progress(Protocol):
     """Told how a run goes: how many units there are, and each one that is done."""
 
-    def start(self, task: str, total: int) -> None: ...
+    def start(self, task: str, total: int) -> None:
+        """A run over `total` units begins."""
 
-    def advance(self, task: str) -> None: ...
+    def advance(self, task: str) -> None:
+        """One more unit is done."""
 
-    def finish(self, task: str) -> None: ...
+    def finish(self, task: str) -> None:
+        """The run is over, whether it succeeded or not."""
 
 
-class Silent:
+class Silent(Progress):
     """A `Progress` that shows nothing."""
-
-    def start(self, task: str, total: int) -> None: ...
-
-    def advance(self, task: str) -> None: ...
-
-    def finish(self, task: str) -> None: ...
 
 
 def available_workers() -> int:

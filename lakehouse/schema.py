@@ -1,7 +1,7 @@
 """Every table of the lake: its layer, its Arrow schema and its partition columns, in one place.
 
-A table is named ``<layer>/<name>``: ``raw/web``, ``filtered/web_clean``, ``annotations/web/gopher_quality``. Column names
-are the same everywhere they mean the same. Shares are 0..1, sizes are bytes, times are UTC, money is decimal dollars.
+A table is named `<layer>/<name>`: `raw/web`, `filtered/web_clean`, `annotations/web/gopher_quality`. Column names are
+the same everywhere they mean the same. Shares are 0..1, sizes are bytes, times are UTC, money is decimal dollars.
 """
 
 from __future__ import annotations
@@ -273,14 +273,15 @@ def layer_of(table: str) -> Layer:
     """
     layer, *parts = table.split("/")
     if layer not in LAYERS or not 1 <= len(parts) <= 2:
-        raise TableNameError(f"table {table!r} is unknown: a table is <layer>/<name>, a layer one of {', '.join(LAYERS)}.")
+        layers = ", ".join(LAYERS)
+        raise TableNameError(f"table {table!r} is unknown: a table is <layer>/<name>, with a layer of {layers}.")
     for part in parts:
         check_name(part, "table name")
     return LAYERS[layer]
 
 
 def sql_name(table: str) -> str:
-    """The view's name in SQL: ``raw/web`` is ``raw.web``, ``annotations/web/language`` is ``annotations.web__language``."""
+    """The view's name in SQL: `raw/web` is `raw.web`, `annotations/web/language` is `annotations.web__language`."""
     layer, *parts = table.split("/")
     return f"{layer}.{'__'.join(parts)}"
 

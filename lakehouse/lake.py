@@ -1,0 +1,489 @@
+"""The lake: Delta tables under one root, written in audited commits and queried with DuckDB.
+
+A version is a Delta commit. Each commit carries who wrote it and what it was made from: run id, asset, partition, code
+version, configuration hash, and the version of every table that was read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from lakehouse import schema
+from lakehouse.data_files import DataFile, DataFileWriter
+
+DEFAULT_ROOT = "lake"
+_METADATA = ("run_id", "asset", "partition", "code_version", "config_hash", "inputs", "rows", "bytes", "details")
+_STAMP = "lakehouse.stamp"
+_COMMIT_ATTEMPTS = 12
+# The log is where a version's inputs are written down: it must outlive the 30 days that Delta keeps it by default.
+_TABLE_CONFIGURATION = {
+    "delta.logRetentionDuration": "interval 3650 days",
+    "delta.deletedFileRetentionDuration": "interval 30 days",
+}
+
+
+class LakeError(RuntimeError):
+    """The lake cannot do what was asked. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a commit is made by and from. `inputs` maps each table that was read to its version."""
+
+    run_id: str = ""
+    asset: str = ""
+    code_version: str = ""
+    config_hash: str = ""
+    inputs: Mapping[str, int] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a table and its metadata. `rows` and `bytes` are those that the commit wrote."""
+
+    table: str
+    table_id: str
+    version: int
+    committed_at: datetime
+    operation: str
+    run_id: str
+    asset: str
+    partition: str | None
+    code_version: str
+    config_hash: str
+    inputs: dict[str, int]
+    rows: int
+    bytes: int
+    details: dict[str, Any]
+
+    @property
+    def data_version(self) -> str:
+        """The commit's name in Dagster: the table's id, which a recreated table does not share, and the version."""
+        return f"{self.table_id[:8]}@{self.version}"
+
+
+def default_root() -> Path:
+    """Where the lake is: `LAKEHOUSE_ROOT`, or `lake` in the working directory."""
+    return Path(os.environ.get("LAKEHOUSE_ROOT") or DEFAULT_ROOT).absolute()
+
+
+class Lake:
+    """Reads and writes the tables under `root`.
+
+    Raises:
+        LakeError: `root` is not a folder that tables can be kept in.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        if "://" in str(root):
+            raise LakeError(f"{root}: only local folders can hold a lake so far.")
+        self.root = Path(root).absolute()
+        if set("*?[") & set(str(self.root)):
+            # DuckDB reads file lists as patterns.
+            raise LakeError(f"{self.root}: a lake's path must not contain '*', '?' or '['.")
+        if self.root.exists() and not self.root.is_dir():
+            raise LakeError(f"{self.root} is a file, not a folder.")
+
+    # --- where things are
+
+    def folder(self, table: str) -> Path:
+        """The folder of `table`; its name is checked."""
+        schema.layer_of(table)
+        return self.root / table
+
+    @property
+    def landing(self) -> Path:
+        """The folder that new archives are put into: `landing/<source>/<snapshot>/`."""
+        return self.root / "landing"
+
+    @property
+    def training(self) -> Path:
+        """The folder of the finished shard files."""
+        return self.root / "training"
+
+    @property
+    def scratch(self) -> Path:
+        """The folder for intermediate files that no version names."""
+        return self.root / ".scratch"
+
+    def exists(self, table: str) -> bool:
+        """Whether `table` has been created."""
+        return (self.folder(table) / "_delta_log").is_dir()
+
+    def tables(self) -> list[str]:
+        """Every table, sorted by layer in the order of `schema.LAYERS`, then by name."""
+        found = []
+        for layer in schema.LAYERS:
+            logs = sorted((self.root / layer).glob("*/_delta_log")) + sorted((self.root / layer).glob("*/*/_delta_log"))
+            found += [log.parent.relative_to(self.root).as_posix() for log in logs]
+        return found
+
+    # --- reading
+
+    def version(self, table: str) -> int:
+        """The newest version of `table`."""
+        return self._open(table).version()
+
+    def files(self, table: str, *, version: int | None = None, snapshot: str | None = None) -> list[Path]:
+        """The data files of one version, in the order in which their rows are read.
+
+        Raises:
+            LakeError: there is no such table or version.
+        """
+        actions = pl.DataFrame(self._open(table, version).get_add_actions(flatten=True))
+        if snapshot is not None and actions.height:
+            actions = actions.filter(pl.col("partition.snapshot") == snapshot)
+        # delta-rs percent-encodes the file addresses that it hands out, so they are put together here.
+        return [self.folder(table) / path for path in sorted(actions["path"])]
+
+    def scan(self, table: str, *, version: int | None = None, snapshot: str | None = None) -> pl.LazyFrame:
+        """The rows of one version, or of one snapshot of it, as a lazy frame."""
+        return scan_files(self.files(table, version=version, snapshot=snapshot), self.schema(table, version))
+
+    def schema(self, table: str, version: int | None = None) -> pa.Schema:
+        """The Arrow schema of a table that exists."""
+        declared = schema.layer_of(table).schema
+        if declared is not None:
+            return declared
+        return pa.schema(self._open(table, version).schema().to_arrow())
+
+    def history(self, table: str) -> list[Commit]:
+        """Every commit of `table`, newest first."""
+        delta = self._open(table)
+        table_id = str(delta.metadata().id)
+        return [_commit(table, table_id, entry) for entry in delta.history()]
+
+    def last_commit(self, table: str, snapshot: str | None = None) -> Commit | None:
+        """The newest commit that wrote rows of `table`, or of one of its snapshots; None if there is none."""
+        if not self.exists(table):
+            return None
+        for commit in self.history(table):
+            if commit.asset and (snapshot is None or commit.partition in (snapshot, None)):
+                return commit
+        return None
+
+    # --- writing
+
+    def writer(
+        self, table: str, *, snapshot: str | None = None, ordinal: int = 0, columns: pa.Schema | None = None
+    ) -> DataFileWriter:
+        """A writer for one data file of `table`. `columns` is its schema where the layer has none of its own."""
+        layer = schema.layer_of(table)
+        table_schema = layer.schema or columns
+        if table_schema is None:
+            raise LakeError(f"{table}: its layer has no schema of its own: give the columns.")
+        if bool(layer.partition_by) != (snapshot is not None):
+            raise LakeError(f"{table}: a snapshot is {'needed' if layer.partition_by else 'not allowed'}.")
+        return DataFileWriter(self.folder(table), table_schema, snapshot=snapshot, ordinal=ordinal)
+
+    def replace(
+        self,
+        table: str,
+        files: Sequence[DataFile],
+        origin: Origin,
+        *,
+        snapshot: str | None = None,
+        columns: pa.Schema | None = None,
+    ) -> Commit:
+        """Make `files` the whole content of a snapshot (or of a table without partitions), in one commit.
+
+        Raises:
+            LakeError: somebody else changed the same rows meanwhile.
+        """
+        return self._commit(table, files, origin, "overwrite", snapshot, columns)
+
+    def append(self, table: str, files: Sequence[DataFile], origin: Origin) -> Commit:
+        """Add `files` to a table without partitions, in one commit."""
+        return self._commit(table, files, origin, "append", None, None)
+
+    def replace_frame(
+        self,
+        table: str,
+        frame: pl.DataFrame,
+        origin: Origin,
+        *,
+        snapshot: str | None = None,
+        columns: pa.Schema | None = None,
+    ) -> Commit:
+        """`replace` with rows that are in memory."""
+        with self.writer(table, snapshot=snapshot, columns=columns) as writer:
+            writer.write(frame)
+        return self.replace(table, writer.finished(), origin, snapshot=snapshot, columns=columns)
+
+    def append_frame(self, table: str, frame: pl.DataFrame, origin: Origin) -> Commit:
+        """`append` with rows that are in memory."""
+        with self.writer(table) as writer:
+            writer.write(frame)
+        return self.append(table, writer.finished(), origin)
+
+    def vacuum(self, table: str, *, older_than_hours: int, keep_versions: Sequence[int] = ()) -> list[str]:
+        """Remove data files that no version of the last hours and none of `keep_versions` needs; return their paths.
+
+        Files that no commit ever named, which a crash leaves, go too once they are old enough.
+        """
+        return self._open(table).vacuum(
+            retention_hours=older_than_hours,
+            dry_run=False,
+            enforce_retention_duration=False,
+            keep_versions=list(keep_versions) or None,
+            full=True,
+        )
+
+    def _commit(
+        self,
+        table: str,
+        files: Sequence[DataFile],
+        origin: Origin,
+        mode: Literal["append", "overwrite"],
+        snapshot: str | None,
+        columns: pa.Schema | None,
+    ) -> Commit:
+        layer = schema.layer_of(table)
+        table_schema = layer.schema or columns
+        assert table_schema is not None
+        delta = self._create(table, table_schema)
+        base = delta.version()
+        stamp = uuid.uuid4().hex
+        for attempt in range(_COMMIT_ATTEMPTS):
+            try:
+                delta.create_write_transaction(
+                    [file.add_action() for file in files],
+                    mode=mode,
+                    schema=table_schema,
+                    partition_by=list(layer.partition_by),
+                    partition_filters=[("snapshot", "=", snapshot)] if snapshot is not None else None,
+                    commit_properties=CommitProperties(custom_metadata=_metadata(origin, files, snapshot, stamp)),
+                )
+                return self._find(table, stamp)
+            except (CommitFailedError, DeltaError) as error:
+                if attempt + 1 == _COMMIT_ATTEMPTS:
+                    raise LakeError(f"{table}: the commit failed {_COMMIT_ATTEMPTS} times: {error}") from error
+                if mode == "overwrite":
+                    self._refuse_lost_update(table, base, snapshot)
+                # Writers that met once meet again unless they wait for different times.
+                time.sleep(random.uniform(0.02, 0.2) * (attempt + 1))  # noqa: S311
+                delta = self._open(table)
+        raise AssertionError
+
+    def _refuse_lost_update(self, table: str, base: int, snapshot: str | None) -> None:
+        for commit in self.history(table):
+            if commit.version > base and (snapshot is None or commit.partition in (snapshot, None)):
+                part = f"snapshot {snapshot}" if snapshot else "the table"
+                raise LakeError(
+                    f"{table}: run {commit.run_id or 'unknown'} wrote {part} at the same time "
+                    f"(version {commit.version}). Its rows stand, these were not written: build again."
+                )
+
+    def _find(self, table: str, stamp: str) -> Commit:
+        delta = self._open(table)
+        table_id = str(delta.metadata().id)
+        # HEAD may be another writer's by now.
+        for entry in delta.history():
+            if entry.get(_STAMP) == stamp:
+                return _commit(table, table_id, entry)
+        raise LakeError(f"{table}: the commit {stamp} is not in the log.")
+
+    def _create(self, table: str, table_schema: pa.Schema) -> DeltaTable:
+        if not self.exists(table):
+            folder = self.folder(table)
+            folder.mkdir(parents=True, exist_ok=True)
+            layer = schema.layer_of(table)
+            DeltaTable.create(
+                str(folder),
+                table_schema,
+                mode="ignore",
+                partition_by=list(layer.partition_by),
+                description=layer.description,
+                configuration=_TABLE_CONFIGURATION,
+            )
+        return self._open(table)
+
+    def _open(self, table: str, version: int | None = None) -> DeltaTable:
+        folder = self.folder(table)
+        try:
+            return DeltaTable(str(folder), version=version)
+        except TableNotFoundError as error:
+            known = ", ".join(self.tables()) or "none yet"
+            raise LakeError(f"There is no table {table!r} in {self.root}. Tables: {known}.") from error
+        except DeltaError as error:
+            if version is None:
+                raise
+            raise LakeError(f"{table} has no version {version}: see `lakehouse history {table}`.") from error
+
+    # --- SQL
+
+    def connect(
+        self, versions: Mapping[str, int] | None = None, *, database: Path | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        """A DuckDB with every table as a view, the tables of a layer together, and every commit.
+
+        A table's view is named as `schema.sql_name` says: `raw.web`. `lake.raw` holds the rows of every raw table, with
+        the table's name as first column; so does `lake.<layer>` for each layer whose tables share a schema, also where
+        there is no table yet. `lake.versions` has one row a commit.
+
+        Args:
+            versions: the version of each table to read; the newest of those that are not named.
+            database: a file to keep the views in; in memory without one.
+        """
+        connection = duckdb.connect(str(database or ":memory:"), config={"autoinstall_known_extensions": False})
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET temp_directory = {_literal(str(self.scratch / 'duckdb'))}")
+        for name in ("lake", *schema.LAYERS):
+            connection.execute(f"CREATE SCHEMA {name}")
+        tables = self.tables()
+        for table in tables:
+            self._create_view(connection, table, (versions or {}).get(table))
+        for name, layer in schema.LAYERS.items():
+            if layer.schema is not None:
+                members = [table for table in tables if table.startswith(f"{name}/")]
+                _create_layer_view(connection, name, layer.schema, members)
+        _create_table(connection, "lake.versions", self.versions().to_arrow())
+        return connection
+
+    def _create_view(self, connection: duckdb.DuckDBPyConnection, table: str, version: int | None) -> None:
+        name = schema.sql_name(table)
+        table_schema = self.schema(table, version)
+        files = self.files(table, version=version)
+        if not files:
+            _create_table(connection, name, table_schema.empty_table())
+            return
+        columns = ", ".join(f'"{column}"' for column in table_schema.names)
+        paths = ", ".join(_literal(str(file)) for file in files)
+        rows = f"read_parquet([{paths}], hive_partitioning=true, hive_types_autocast=false, union_by_name=true)"
+        connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {rows}")
+
+    def sql(self, query: str, versions: Mapping[str, int] | None = None) -> pl.DataFrame:
+        """The answer of one query over the views that `connect` makes."""
+        with self.connect(versions) as connection:
+            return connection.sql(query).pl()
+
+    def versions(self) -> pl.DataFrame:
+        """Every commit of every table: one row each, as the view `lake.versions`."""
+        rows = [
+            {
+                "table": commit.table,
+                "version": commit.version,
+                "committed_at": commit.committed_at,
+                "run_id": commit.run_id,
+                "partition": commit.partition,
+                "code_version": commit.code_version,
+                "config_hash": commit.config_hash,
+                "inputs": json.dumps(commit.inputs),
+                "rows": commit.rows,
+                "bytes": commit.bytes,
+                "details": json.dumps(commit.details),
+            }
+            for table in self.tables()
+            for commit in self.history(table)
+            if commit.asset
+        ]
+        return pl.DataFrame(rows, schema=_VERSIONS)
+
+
+_VERSIONS: dict[str, Any] = {
+    "table": pl.String,
+    "version": pl.Int64,
+    "committed_at": pl.Datetime("us", "UTC"),
+    "run_id": pl.String,
+    "partition": pl.String,
+    "code_version": pl.String,
+    "config_hash": pl.String,
+    "inputs": pl.String,
+    "rows": pl.Int64,
+    "bytes": pl.Int64,
+    "details": pl.String,
+}
+
+
+def scan_files(files: Sequence[Path], table_schema: pa.Schema) -> pl.LazyFrame:
+    """The rows of a table's data files, in the order of the files."""
+    if not files:
+        return schema.empty(table_schema).lazy()
+    frame = pl.scan_parquet(
+        list(files), hive_partitioning=True, hive_schema={"snapshot": pl.String}, missing_columns="insert"
+    )
+    return frame.select(table_schema.names)
+
+
+def read_batches(file: Path, columns: Sequence[str] | None = None, rows: int = 2_048) -> Iterator[pl.DataFrame]:
+    """The rows of one data file in batches, without its partition column."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as parquet:
+        for batch in parquet.iter_batches(batch_size=rows, columns=list(columns) if columns else None):
+            frame = pl.from_arrow(batch)
+            assert isinstance(frame, pl.DataFrame)
+            yield frame
+
+
+def _metadata(origin: Origin, files: Sequence[DataFile], snapshot: str | None, stamp: str) -> dict[str, Any]:
+    values = {
+        "run_id": origin.run_id,
+        "asset": origin.asset or "by hand",
+        "partition": snapshot,
+        "code_version": origin.code_version,
+        "config_hash": origin.config_hash,
+        "inputs": dict(origin.inputs),
+        "rows": sum(file.rows for file in files),
+        "bytes": sum(file.bytes for file in files),
+        "details": dict(origin.details),
+    }
+    # delta-rs gives back nested values of custom metadata as text of its own: JSON text survives.
+    return {_STAMP: stamp, **{key: json.dumps(values[key]) for key in _METADATA}}
+
+
+def _commit(table: str, table_id: str, entry: Mapping[str, Any]) -> Commit:
+    values = {key: json.loads(entry[key]) for key in _METADATA if entry.get(key)}
+    return Commit(
+        table=table,
+        table_id=table_id,
+        version=int(entry["version"]),
+        committed_at=datetime.fromtimestamp(entry["timestamp"] / 1000, UTC),
+        operation=str(entry.get("operation", "")),
+        run_id=values.get("run_id", ""),
+        asset=values.get("asset", ""),
+        partition=values.get("partition"),
+        code_version=values.get("code_version", ""),
+        config_hash=values.get("config_hash", ""),
+        inputs=values.get("inputs", {}),
+        rows=values.get("rows", 0),
+        bytes=values.get("bytes", 0),
+        details=values.get("details", {}),
+    )
+
+
+def _create_layer_view(
+    connection: duckdb.DuckDBPyConnection, layer: str, layer_schema: pa.Schema, tables: Sequence[str]
+) -> None:
+    if tables:
+        parts = [f'SELECT {_literal(table)} AS "table", * FROM {schema.sql_name(table)}' for table in tables]
+        connection.execute(f"CREATE VIEW lake.{layer} AS {' UNION ALL BY NAME '.join(parts)}")
+    else:
+        named = pa.schema([pa.field("table", pa.string()), *layer_schema])
+        _create_table(connection, f"lake.{layer}", named.empty_table())
+
+
+def _create_table(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    connection.register("rows_to_copy", rows)
+    connection.execute(f"CREATE TABLE {name} AS SELECT * FROM rows_to_copy")
+    connection.unregister("rows_to_copy")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
