@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -22,8 +22,8 @@ class ComputeError(RuntimeError):
     """A unit could not be processed. The message names the unit."""
 
 
-class Progress(Protocol):
-    """Told how a run goes: how many units there are, and each one that is done."""
+class Progress:
+    """Told how a run goes: how many units there are, and each one that is done. This one shows nothing."""
 
     def start(self, task: str, total: int) -> None:
         """A run over `total` units begins."""
@@ -33,10 +33,6 @@ class Progress(Protocol):
 
     def finish(self, task: str) -> None:
         """The run is over, whether it succeeded or not."""
-
-
-class Silent(Progress):
-    """A `Progress` that shows nothing."""
 
 
 def available_workers() -> int:
@@ -66,7 +62,7 @@ def run(
     Raises:
         ComputeError: the function raised, or its process died; the cause is chained.
     """
-    progress = progress or Silent()
+    progress = progress or Progress()
     progress.start(task, len(units))
     try:
         for unit, result in _results(function, units, workers):

@@ -7,6 +7,7 @@ the same everywhere they mean the same. Shares are 0..1, sizes are bytes, times 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -199,7 +200,7 @@ SHARDS = pa.schema(
 )
 
 
-def annotations(columns: list[pa.Field]) -> pa.Schema:
+def annotation_schema(columns: Sequence[pa.Field]) -> pa.Schema:
     """Schema of an annotator's table: the document's id and snapshot, then what the annotator measures."""
     return pa.schema(
         [pa.field("doc_id", pa.string(), nullable=False), pa.field("snapshot", pa.string(), nullable=False), *columns]
