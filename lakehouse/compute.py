@@ -6,12 +6,14 @@ Results come back in the order of the units, so nothing that is built from them 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import multiprocessing
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextvars import ContextVar
 from typing import TypeVar
 
 Unit = TypeVar("Unit")
@@ -28,11 +30,29 @@ class Progress:
     def start(self, task: str, total: int) -> None:
         """A run over `total` units begins."""
 
-    def advance(self, task: str) -> None:
-        """One more unit is done."""
+    def advance(self, task: str, units: int = 1) -> None:
+        """More units are done."""
 
     def finish(self, task: str) -> None:
         """The run is over, whether it succeeded or not."""
+
+
+_progress: ContextVar[Progress] = ContextVar("progress", default=Progress())  # noqa: B039 (it holds no state)
+
+
+@contextlib.contextmanager
+def reporting_to(listener: Progress) -> Iterator[None]:
+    """Tell `listener` of every run inside the `with` block."""
+    token = _progress.set(listener)
+    try:
+        yield
+    finally:
+        _progress.reset(token)
+
+
+def progress() -> Progress:
+    """Whom to tell of long work outside `run`."""
+    return _progress.get()
 
 
 def available_workers() -> int:
@@ -46,7 +66,6 @@ def run(
     *,
     task: str,
     workers: int = 1,
-    progress: Progress | None = None,
     name: Callable[[Unit], str] = str,
 ) -> Iterator[Result]:
     """Apply `function` to every unit and yield the results in the order of the units.
@@ -62,8 +81,7 @@ def run(
     Raises:
         ComputeError: the function raised, or its process died; the cause is chained.
     """
-    progress = progress or Progress()
-    progress.start(task, len(units))
+    _progress.get().start(task, len(units))
     try:
         for unit, result in _results(function, units, workers):
             try:
@@ -77,10 +95,10 @@ def run(
                 raise
             except Exception as error:
                 raise ComputeError(f"{task}: {name(unit)}: {type(error).__name__}: {error}") from error
-            progress.advance(task)
+            _progress.get().advance(task)
             yield value
     finally:
-        progress.finish(task)
+        _progress.get().finish(task)
 
 
 def _results(

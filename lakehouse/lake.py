@@ -169,6 +169,17 @@ class Lake:
         table_id = str(delta.metadata().id)
         return [_commit(table, table_id, entry) for entry in delta.history()]
 
+    def commit_at(self, table: str, version: int) -> Commit:
+        """The commit that made one version of `table`.
+
+        Raises:
+            LakeError: there is no such table or version.
+        """
+        for commit in self.history(table):
+            if commit.version == version:
+                return commit
+        raise LakeError(f"{table} has no version {version}: see `lakehouse history {table}`.")
+
     def last_commit(self, table: str, snapshot: str | None = None) -> Commit | None:
         """The newest commit that wrote rows of `table`, or of one of its snapshots; None if there is none."""
         if not self.exists(table):
@@ -208,9 +219,9 @@ class Lake:
         """
         return self._commit(table, files, origin, "overwrite", snapshot, columns)
 
-    def append(self, table: str, files: Sequence[DataFile], origin: Origin) -> Commit:
-        """Add `files` to a table without partitions, in one commit."""
-        return self._commit(table, files, origin, "append", None, None)
+    def append(self, table: str, files: Sequence[DataFile], origin: Origin, *, snapshot: str | None = None) -> Commit:
+        """Add `files` to a table without partitions, in one commit; `snapshot` says whose rows they are."""
+        return self._commit(table, files, origin, "append", snapshot, None)
 
     def replace_frame(
         self,
@@ -226,11 +237,11 @@ class Lake:
             writer.write(frame)
         return self.replace(table, writer.finished(), origin, snapshot=snapshot, columns=columns)
 
-    def append_frame(self, table: str, frame: pl.DataFrame, origin: Origin) -> Commit:
+    def append_frame(self, table: str, frame: pl.DataFrame, origin: Origin, *, snapshot: str | None = None) -> Commit:
         """`append` with rows that are in memory."""
         with self.writer(table) as writer:
             writer.write(frame)
-        return self.append(table, writer.finished(), origin)
+        return self.append(table, writer.finished(), origin, snapshot=snapshot)
 
     def vacuum(self, table: str, *, older_than_hours: int, keep_versions: Sequence[int] = ()) -> list[str]:
         """Remove data files that no version of the last hours and none of `keep_versions` needs; return their paths.
@@ -267,7 +278,7 @@ class Lake:
                     mode=mode,
                     schema=table_schema,
                     partition_by=list(layer.partition_by),
-                    partition_filters=[("snapshot", "=", snapshot)] if snapshot is not None else None,
+                    partition_filters=[("snapshot", "=", snapshot)] if layer.partition_by else None,
                     commit_properties=CommitProperties(custom_metadata=_metadata(origin, files, snapshot, stamp)),
                 )
                 return self._find(table, stamp)

@@ -1,0 +1,40 @@
+"""The `lakehouse` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from lakehouse.cli import build, demo, files, look, serve
+from lakehouse.cli.show import errors, escape
+
+app = typer.Typer(
+    help="A data lake for language-model pretraining corpora: from web crawls to training shards, every step a table.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+for module in (demo, build, look, files, serve):
+    module.add_to(app)
+
+
+def main() -> None:
+    """Run the command; a known error is one line on standard error and exit status 1."""
+    if "LAKEHOUSE_ROOT" in os.environ:
+        # Dagster's processes may have another working directory.
+        os.environ["LAKEHOUSE_ROOT"] = os.path.abspath(os.environ["LAKEHOUSE_ROOT"])
+    try:
+        app()
+    except KeyboardInterrupt:
+        errors.print("Interrupted. Nothing half-written is part of the lake: build again to go on.")
+        sys.exit(130)
+    except Exception as error:
+        from lakehouse.cli.failures import is_known, one_line
+
+        if not is_known(error):
+            raise
+        errors.print(f"[bold red]Error:[/] {escape(one_line(str(error)))}", soft_wrap=True)
+        sys.exit(1)

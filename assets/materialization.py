@@ -1,0 +1,148 @@
+"""What every layer's assets share: their keys and specs, what they read, and what they report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pydantic
+from dagster._core.definitions.data_version import extract_data_version_from_entry
+
+from lakehouse import schema
+from lakehouse.identity import hash_of
+from lakehouse.lake import Commit, Lake, Origin
+
+SNAPSHOTS = dg.DynamicPartitionsDefinition(name="snapshot")
+
+
+class Attributes(dg.Model, dg.Resolvable):
+    """A block of keys in a `defs.yaml`; a key that it does not know is an error."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+def asset_key(table: str) -> dg.AssetKey:
+    """The asset of a table has the table's name as key."""
+    return dg.AssetKey(table.split("/"))
+
+
+def table_name(key: dg.AssetKey) -> str:
+    """The table of an asset; the inverse of `asset_key`."""
+    return "/".join(key.path)
+
+
+def configuration_hash(*parts: object) -> str:
+    """A short hash of what a dataset version is configured with; `parts` must be representable as JSON."""
+    return hash_of(json.dumps(parts, sort_keys=True, default=str))[:12]
+
+
+def asset_spec(
+    table: str,
+    *,
+    deps: Iterable[str] = (),
+    code: str,
+    configuration: object,
+    description: str,
+    columns: pa.Schema | None = None,
+) -> dg.AssetSpec:
+    """The spec of a table's asset: its layer is its group, and a changed configuration is a changed code version.
+
+    Args:
+        table: `<layer>/<name>`.
+        deps: the tables that it is made from.
+        code: version of the code that makes it; to be raised when that code gives other rows.
+        configuration: what `defs.yaml` says of it, as JSON-able data.
+        description: shown in the asset graph.
+        columns: the table's schema, where the layer does not say.
+    """
+    layer = schema.layer_of(table)
+    table_schema = layer.schema or columns
+    return dg.AssetSpec(
+        asset_key(table),
+        deps=[asset_key(dep) for dep in deps],
+        group_name=table.split("/")[0],
+        kinds={"deltalake"},
+        code_version=f"{code}-{configuration_hash(configuration)}",
+        description=description,
+        partitions_def=SNAPSHOTS if layer.partition_by else None,
+        metadata={"dagster/column_schema": column_schema(table_schema)} if table_schema else None,
+    )
+
+
+def column_schema(table_schema: pa.Schema) -> dg.TableSchema:
+    """A table's columns as the Dagster UI shows them."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable))
+            for field in table_schema
+        ]
+    )
+
+
+def pinned_version(context: dg.AssetExecutionContext, lake: Lake, table: str, snapshot: str | None = None) -> int:
+    """The version of `table` that this run reads.
+
+    For one snapshot it is the version that Dagster recorded last: a commit whose run died before it was recorded stays
+    unread. For a whole table it is the newest.
+
+    Raises:
+        LakeError: the table does not exist.
+    """
+    newest = lake.version(table)
+    if snapshot is None:
+        return newest
+    record = context.instance.get_latest_data_version_record(asset_key(table), partition_key=snapshot)
+    version = extract_data_version_from_entry(record.event_log_entry) if record else None
+    if version is None:
+        return newest
+    table_id, _, recorded = version.value.partition("@")
+    same_table = lake.history(table)[0].table_id.startswith(table_id)
+    return int(recorded) if same_table and recorded.isdigit() else newest
+
+
+def origin_of(
+    context: dg.AssetExecutionContext,
+    table: str,
+    *,
+    inputs: Mapping[str, int],
+    details: Mapping[str, Any] | None = None,
+) -> Origin:
+    """What a commit of `table` in this run carries as its metadata."""
+    code_version = context.assets_def.specs_by_key[asset_key(table)].code_version or ""
+    return Origin(
+        run_id=context.run_id,
+        asset=table,
+        code_version=code_version,
+        config_hash=code_version.rpartition("-")[2],
+        inputs=inputs,
+        details=details or {},
+    )
+
+
+def materialized(commit: Commit, metadata: Mapping[str, Any] | None = None) -> dg.MaterializeResult:
+    """The report of a commit to Dagster; its data version is the commit."""
+    return dg.MaterializeResult(
+        asset_key=asset_key(commit.table),
+        data_version=dg.DataVersion(commit.data_version),
+        metadata={
+            "dagster/row_count": commit.rows,
+            "delta_version": commit.version,
+            "bytes": commit.bytes,
+            "inputs": dg.MetadataValue.json(commit.inputs),
+            **(metadata or {}),
+        },
+    )
+
+
+def table_metadata(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | str:
+    """A small table for the Dagster UI; `rows` share their keys."""
+    if not rows:
+        return "no rows"
+    kinds = {int: "int", float: "float", bool: "bool"}
+    columns = [dg.TableColumn(name, kinds.get(type(value), "string")) for name, value in rows[0].items()]
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(dict(row)) for row in rows], schema=dg.TableSchema(columns=columns)
+    )

@@ -1,0 +1,200 @@
+"""How a mixture is built: a tokenizer, the token ids of every candidate document, and the choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from assets.checks import Audit, audited, check_specs
+from assets.materialization import (
+    Attributes,
+    asset_spec,
+    materialized,
+    origin_of,
+    pinned_version,
+    table_metadata,
+)
+from assets.mixtures.tokens import TrainingText, encode_file, encode_units
+from assets.plots import bars
+from lakehouse import mix, schema, shard
+from lakehouse.lake import Lake, LakeError
+from resources import ComputeResource, LakeResource
+
+_CODE = "1"
+_CHECKS = ("unique_ids",)
+
+
+class ComponentOf(Attributes):
+    """One part of a mixture."""
+
+    source: str = Field(description="The table that the documents are in: `filtered/<name>` or `synthetic/<name>`.")
+    weight: float = Field(gt=0, description="Share of the mixture's tokens; weights need not add up to 1.")
+    max_repeats: float = Field(default=1.0, gt=0, description="How often a document may be read: its epochs.")
+
+
+class Training(Attributes):
+    """How a tokenizer is trained when none is given."""
+
+    vocabulary_size: int = Field(default=16_384, ge=260, description="Tokens in the vocabulary.")
+    max_bytes: int = Field(default=1_000_000_000, gt=0, description="Bytes of text that it is trained on.")
+
+
+class Tokenizer(Attributes):
+    """A tokenizer that is given, or trained once on the components and kept."""
+
+    file: str | None = Field(default=None, description="A tokenizer.json; none: one is trained.")
+    end_of_document: str | None = Field(default=None, description="The given one's token between documents.")
+    train: Training = Field(default_factory=Training, description="How it is trained when no file is given.")
+
+
+class Mixture(Attributes, dg.Component):
+    """A mixture `mixtures/<name>`, with `tokenizers/<name>` and `tokens/<name>`."""
+
+    name: str = Field(description="Name of the mixture.")
+    components: list[ComponentOf] = Field(min_length=1, description="What it is mixed from.")
+    token_budget: int | None = Field(default=None, gt=0, description="Tokens in all; none: all that the weights allow.")
+    seed: int = Field(default=0, description="Seed of the sample and of the order.")
+    tokenizer: Tokenizer = Field(default_factory=Tokenizer, description="What the tokens are counted with.")
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The mixture's assets."""
+        schema.check_name(self.name, "mixture")
+        for component in self.components:
+            schema.layer_of(component.source)
+        return dg.Definitions(assets=[self._tokenizer_asset(), self._tokens_asset(), self._mixture_asset()])
+
+    @property
+    def _sources(self) -> list[str]:
+        return [component.source for component in self.components]
+
+    def _tokenizer_asset(self) -> dg.AssetsDefinition:
+        table = f"tokenizers/{self.name}"
+        spec = asset_spec(
+            table,
+            deps=[] if self.tokenizer.file else self._sources,
+            code=_CODE,
+            configuration=self.tokenizer.model_dump(),
+            description="The tokenizer: given, or trained once on the components and kept until its settings change.",
+        )
+
+        @dg.multi_asset(name=f"tokenizers_{self.name}", specs=[spec], pool=table)
+        def tokenizer(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult:
+            store = lake.open()
+            before = store.last_commit(table)
+            if before is not None and before.code_version == spec.code_version:
+                context.log.info("Kept, so that token ids of earlier snapshots stay valid.")
+                return materialized(before)
+            inputs = {} if self.tokenizer.file else _existing(store, self._sources)
+            row = self._tokenizer_row(store, inputs)
+            commit = store.replace_frame(table, pl.DataFrame([row]), origin_of(context, table, inputs=inputs))
+            return materialized(commit, {name: row[name] for name in ("vocabulary_size", "tokenizer_id")})
+
+        return tokenizer
+
+    def _tokenizer_row(self, lake: Lake, inputs: Mapping[str, int]) -> dict[str, Any]:
+        texts = TrainingText(lake, inputs, self.tokenizer.train.max_bytes)
+        if self.tokenizer.file:
+            definition = shard.load_definition(Path(self.tokenizer.file))
+        else:
+            definition = shard.train_tokenizer(texts, vocabulary_size=self.tokenizer.train.vocabulary_size)
+        encoder = shard.encoder_for(definition, self.tokenizer.end_of_document)
+        return {
+            "tokenizer_id": encoder.tokenizer_id,
+            "vocabulary_size": encoder.vocabulary_size,
+            "trained_documents": texts.documents,
+            "trained_bytes": texts.bytes,
+            "end_of_document": encoder.end_of_document,
+            "definition": definition,
+        }
+
+    def _tokens_asset(self) -> dg.AssetsDefinition:
+        table, tokenizer = f"tokens/{self.name}", f"tokenizers/{self.name}"
+        spec = asset_spec(
+            table,
+            deps=[tokenizer, *self._sources],
+            code=_CODE,
+            configuration=[self._sources, self.tokenizer.model_dump()],
+            description="Token ids of every document that the mixture may take.",
+        )
+
+        @dg.multi_asset(name=f"tokens_{self.name}", specs=[spec], pool=table)
+        def tokens(
+            context: dg.AssetExecutionContext, lake: LakeResource, compute: ComputeResource
+        ) -> dg.MaterializeResult:
+            store, snapshot = lake.open(), context.partition_key
+            inputs = {
+                source: pinned_version(context, store, source, snapshot) for source in _existing(store, self._sources)
+            }
+            inputs[tokenizer] = store.version(tokenizer)
+            definition = store.scan(tokenizer, version=inputs[tokenizer]).collect()["definition"][0]
+            units = encode_units(
+                store, table, snapshot, inputs, self._sources, definition, self.tokenizer.end_of_document
+            )
+            files = [
+                file
+                for files in compute.run(
+                    encode_file, units, task=f"Encoding {table} {snapshot}", name=lambda unit: unit.file.name
+                )
+                for file in files
+            ]
+            commit = store.replace(table, files, origin_of(context, table, inputs=inputs), snapshot=snapshot)
+            return materialized(commit)
+
+        return tokens
+
+    def _mixture_asset(self) -> dg.AssetsDefinition:
+        table, tokens = f"mixtures/{self.name}", f"tokens/{self.name}"
+        spec = asset_spec(
+            table,
+            deps=[tokens],
+            code=_CODE,
+            configuration=self.model_dump(exclude={"name", "tokenizer"}),
+            description="Which documents are trained on, how often and in which order.",
+        )
+        parts = [mix.Component(part.source, part.weight, part.max_repeats) for part in self.components]
+
+        @dg.multi_asset(name=f"mixtures_{self.name}", specs=[spec], check_specs=check_specs(table, _CHECKS), pool=table)
+        def mixture(
+            context: dg.AssetExecutionContext, lake: LakeResource
+        ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+            store = lake.open()
+            version = store.version(tokens)
+            _refuse_mixed_tokenizers(store, tokens, f"tokenizers/{self.name}")
+            columns = ["doc_id", "snapshot", "component", "text_id", "n_tokens"]
+            candidates = (
+                store.scan(tokens, version=version).select(*columns, parents=pl.concat_list("doc_id")).collect()
+            )
+            outcome = mix.mix(candidates, parts, token_budget=self.token_budget, seed=self.seed)
+            distinct = outcome.rows.select("component", "doc_id").n_unique()
+            facts = {"rows": outcome.rows.height, "distinct_ids": distinct}
+            yield from audited(table, [Audit("unique_ids", distinct == outcome.rows.height, facts)])
+            summary = outcome.summary.to_dicts()
+            origin = origin_of(context, table, inputs={tokens: version}, details={"summary": summary})
+            commit = store.replace_frame(table, outcome.rows, origin)
+            shares = [(row["component"], row["tokens"]) for row in summary]
+            plot = bars(f"{table}: tokens by component", shares, unit="tokens")
+            yield materialized(commit, {"components": table_metadata(summary), "plot": plot})
+
+        return mixture
+
+
+def _existing(lake: Lake, tables: Sequence[str]) -> dict[str, int]:
+    """The newest version of each table that has been built; a component that has not yet is an empty one."""
+    return {table: lake.version(table) for table in tables if lake.exists(table)}
+
+
+def _refuse_mixed_tokenizers(lake: Lake, tokens: str, tokenizer: str) -> None:
+    current = lake.last_commit(tokenizer)
+    assert current is not None
+    newest = {commit.partition: commit for commit in reversed(lake.history(tokens)) if commit.asset}
+    stale = [snapshot or "" for snapshot, commit in newest.items() if commit.inputs.get(tokenizer) != current.version]
+    if stale:
+        raise LakeError(
+            f"{tokens}: snapshots {', '.join(sorted(stale))} were encoded with another tokenizer than version "
+            f"{current.version} of {tokenizer}: build {tokens} for them first."
+        )

@@ -1,0 +1,194 @@
+"""What has to be built: which assets, for which snapshots, and why.
+
+Everything is read from what the last commits say they were made from, so the plan is right also where Dagster's own
+staleness is not (it calls an asset with 100 upstream partitions or more fresh, whatever they do).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+from dagster._core.definitions.data_version import extract_data_version_from_entry
+
+from assets.materialization import SNAPSHOTS, table_name
+from assets.raw.ingest import landed_files, landing_fingerprint
+from lakehouse.lake import Commit, Lake
+
+
+@dataclass(frozen=True)
+class Step:
+    """Assets that one Dagster run builds, for one snapshot or for all; `reasons` says why each is built."""
+
+    keys: tuple[dg.AssetKey, ...]
+    snapshot: str | None
+    reasons: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class State:
+    """Whether an asset is up to date, for one snapshot or for all; `reason` says why not."""
+
+    table: str
+    snapshot: str | None
+    reason: str | None
+    commit: Commit | None
+
+
+def landed_snapshots(lake: Lake, sources: Iterable[str]) -> list[str]:
+    """Every snapshot that has files in the landing folder of one of the sources, sorted."""
+    found = set()
+    for source in sources:
+        folder = lake.landing / source
+        names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+        found |= {name for name in names if landed_files(lake, source, name)}
+    return sorted(found)
+
+
+class Planner:
+    """Compares what is in the lake with what the asset graph would make.
+
+    Args:
+        graph: the asset graph.
+        instance: where runs are recorded.
+        lake: where the tables are.
+        has_endpoint: whether documents that wait for a model could be sent to one.
+    """
+
+    def __init__(
+        self, graph: BaseAssetGraph, instance: dg.DagsterInstance, lake: Lake, *, has_endpoint: bool = False
+    ) -> None:
+        self._graph = graph
+        self._instance = instance
+        self._lake = lake
+        self._has_endpoint = has_endpoint
+
+    def sources(self) -> list[str]:
+        """Names of the raw sources."""
+        return [key.path[1] for key in self.keys() if key.path[0] == "raw"]
+
+    def keys(self) -> list[dg.AssetKey]:
+        """Every asset that can be built."""
+        return sorted(self._graph.materializable_asset_keys)
+
+    def states(self, keys: Sequence[dg.AssetKey], snapshots: Sequence[str]) -> list[State]:
+        """The state of each asset and snapshot, upstream first."""
+        stale: set[tuple[dg.AssetKey, str | None]] = set()
+        states = []
+        for key in self._graph.toposorted_asset_keys:
+            if key not in keys:
+                continue
+            parts: Sequence[str | None] = snapshots if self._graph.get(key).is_partitioned else [None]
+            for snapshot in parts:
+                commit = self._lake.last_commit(table_name(key), snapshot)
+                if commit is None and not self._has_input(key, snapshot, stale):
+                    continue
+                reason = self._reason(key, snapshot, commit, stale)
+                if reason:
+                    stale.add((key, snapshot))
+                states.append(State(table_name(key), snapshot, reason, commit))
+        return states
+
+    def steps(self, states: Sequence[State]) -> list[Step]:
+        """The runs that build what is not up to date, in the order in which they have to go.
+
+        Assets that follow each other share a run, as long as all of them or none of them are by snapshot.
+        """
+        levels = self._levels()
+        wanted: dict[tuple[int, str | None], list[State]] = {}
+        for state in states:
+            if state.reason:
+                level = levels[dg.AssetKey(state.table.split("/"))]
+                wanted.setdefault((level, state.snapshot), []).append(state)
+        steps = []
+        for (_, snapshot), members in sorted(wanted.items(), key=lambda item: (item[0][0], item[0][1] or "")):
+            keys = [dg.AssetKey(state.table.split("/")) for state in members]
+            reasons = tuple((state.table, state.reason or "") for state in members)
+            steps.append(Step(tuple(self._whole_operations(keys)), snapshot, reasons))
+        return steps
+
+    def _reason(
+        self,
+        key: dg.AssetKey,
+        snapshot: str | None,
+        commit: Commit | None,
+        stale: set[tuple[dg.AssetKey, str | None]],
+    ) -> str | None:
+        """Why an asset has to be built; None if it is up to date."""
+        node = self._graph.get(key)
+        if commit is None:
+            return "never built"
+        if commit.code_version != (node.code_version or ""):
+            return "its settings or its code changed"
+        if self._recorded(key, snapshot) != commit.data_version:
+            return "its last run did not finish"
+        if key.path[0] == "tokenizers":
+            return None
+        for parent in sorted(node.parent_keys):
+            if any((parent, part) in stale for part in self._read_parts(key, parent, snapshot)):
+                return f"{table_name(parent)} is built anew"
+        for table, version in sorted(commit.inputs.items()):
+            if any(newer.version > version for newer in self._commits_read(key, table, snapshot)):
+                return f"{table} changed"
+        landing = commit.details.get("landing")
+        if landing and landing != landing_fingerprint(self._lake, key.path[1], snapshot or ""):
+            return "the files in the landing folder changed"
+        if commit.details.get("pending") and self._has_endpoint:
+            return f"{commit.details['pending']} documents wait for the model"
+        return None
+
+    def _commits_read(self, key: dg.AssetKey, table: str, snapshot: str | None) -> list[Commit]:
+        """The commits of `table` that an asset would read: its own snapshot's, or of a whole table all."""
+        if not self._lake.exists(table):
+            return []
+        is_read: Callable[[Commit], bool]
+        if table == table_name(key):
+            # A set that drops what earlier snapshots have depends on their partitions of itself.
+            is_read = lambda commit: (commit.partition or "") < (snapshot or "")  # noqa: E731
+        else:
+            is_read = lambda commit: snapshot is None or commit.partition in (snapshot, None)  # noqa: E731
+        return [commit for commit in self._lake.history(table) if commit.asset and is_read(commit)]
+
+    def _read_parts(self, key: dg.AssetKey, parent: dg.AssetKey, snapshot: str | None) -> list[str | None]:
+        if not self._graph.get(parent).is_partitioned:
+            return [None]
+        if self._graph.get(key).is_partitioned:
+            return [snapshot]
+        return list(self._instance.get_dynamic_partitions(SNAPSHOTS.name or ""))
+
+    def _recorded(self, key: dg.AssetKey, snapshot: str | None) -> str | None:
+        record = self._instance.get_latest_data_version_record(key, partition_key=snapshot)
+        version = extract_data_version_from_entry(record.event_log_entry) if record else None
+        return version.value if version else None
+
+    def _has_input(self, key: dg.AssetKey, snapshot: str | None, stale: set[tuple[dg.AssetKey, str | None]]) -> bool:
+        """Whether there is, or will be, something to make an asset from: not every source has every snapshot."""
+        if snapshot is None:
+            return True
+        parents = [parent for parent in self._graph.get(key).parent_keys if self._graph.get(parent).is_partitioned]
+        if not parents:
+            return bool(landed_files(self._lake, key.path[1], snapshot))
+        return any(
+            (parent, snapshot) in stale or self._lake.last_commit(table_name(parent), snapshot) for parent in parents
+        )
+
+    def _levels(self) -> dict[dg.AssetKey, int]:
+        levels: dict[dg.AssetKey, int] = {}
+        for key in self._graph.toposorted_asset_keys:
+            node = self._graph.get(key)
+            levels[key] = max(
+                (
+                    levels[parent] + (self._graph.get(parent).is_partitioned != node.is_partitioned)
+                    for parent in node.parent_keys
+                    if parent in levels
+                ),
+                default=0,
+            )
+        return levels
+
+    def _whole_operations(self, keys: Sequence[dg.AssetKey]) -> list[dg.AssetKey]:
+        """`keys` and what is made in the same operation as one of them."""
+        whole = {member for key in keys for member in self._graph.get(key).execution_set_asset_keys}
+        return sorted(whole | set(keys))

@@ -1,0 +1,174 @@
+"""How shards are built: a mixture packed into sequences, written as files that training reads, and their index."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from assets.checks import Audit, audited, check_specs
+from assets.materialization import (
+    Attributes,
+    asset_spec,
+    configuration_hash,
+    materialized,
+    origin_of,
+    table_metadata,
+)
+from assets.plots import bars
+from lakehouse import schema, shard
+from lakehouse.lake import Lake
+from resources import ComputeResource, LakeResource
+
+_CODE = "1"
+_CHECKS = ("tokens_add_up", "files_intact")
+
+
+class Shards(Attributes, dg.Component):
+    """The shards `shards/<name>`: files in `training/<name>/` and the index of where each document is in them."""
+
+    name: str = Field(description="Name of the shards.")
+    mixture: str = Field(description="The mixture that is packed: mixtures/<mixture>.")
+    sequence_length: int = Field(default=2_048, ge=2, description="Tokens in a sequence.")
+    sequences_per_shard: int = Field(default=16_384, ge=1, description="Sequences in a file.")
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The asset of the shards."""
+        schema.check_name(self.name, "shards")
+        return dg.Definitions(assets=[self._asset()])
+
+    def _asset(self) -> dg.AssetsDefinition:
+        table = f"shards/{self.name}"
+        mixture, tokens, tokenizer = (f"{layer}/{self.mixture}" for layer in ("mixtures", "tokens", "tokenizers"))
+        spec = asset_spec(
+            table,
+            deps=[mixture, tokens, tokenizer],
+            code=_CODE,
+            configuration=self.model_dump(),
+            description="Training sequences, and the place of each document in them.",
+        )
+
+        @dg.multi_asset(name=f"shards_{self.name}", specs=[spec], check_specs=check_specs(table, _CHECKS), pool=table)
+        def shards(
+            context: dg.AssetExecutionContext, lake: LakeResource, compute: ComputeResource
+        ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+            store = lake.open()
+            inputs = {mixture: store.version(mixture)}
+            # The mixture counted these tokens: newer ones would not fit its plan.
+            inputs[tokens] = store.commit_at(mixture, inputs[mixture]).inputs[tokens]
+            inputs[tokenizer] = store.version(tokenizer)
+            mixed = store.scan(mixture, version=inputs[mixture]).collect()
+            plan = shard.plan_shards(
+                mixed,
+                sequence_length=self.sequence_length,
+                sequences_per_shard=self.sequences_per_shard,
+                name=self.name,
+            )
+            token_files = store.files(tokens, version=inputs[tokens])
+            encoder = store.scan(tokenizer, version=inputs[tokenizer]).drop("definition").collect().to_dicts()[0]
+            folder, manifest = self._write(store, compute, plan, token_files, encoder)
+            in_mixture = int((mixed["tokens"] * mixed["repeats"]).sum())
+            problems = shard.verify_manifest(folder)
+            yield from audited(
+                table,
+                [
+                    Audit(
+                        "tokens_add_up",
+                        in_mixture == manifest["tokens"],
+                        {"mixture": in_mixture, "shards": manifest["tokens"]},
+                    ),
+                    Audit("files_intact", not problems, {"problems": "; ".join(problems) or "none"}),
+                ],
+            )
+            relative = folder.relative_to(store.training).as_posix()
+            file = pl.concat_str(pl.lit(f"{relative}/{self.name}-"), pl.col("shard").cast(pl.String).str.zfill(5))
+            commit = store.replace_frame(
+                table,
+                plan.sequences.with_columns(file=file),
+                origin_of(context, table, inputs=inputs, details={"folder": relative}),
+            )
+            _point_to(folder)
+            totals = {key: manifest[key] for key in ("sequences", "tokens", "padding", "dtype", "tokenizer_id")}
+            sizes = [(one["stem"], one["tokens"]) for one in manifest["shards"][:40]]
+            yield materialized(
+                commit,
+                {
+                    "folder": dg.MetadataValue.path(str(folder)),
+                    "manifest": table_metadata([totals]),
+                    "plot": bars(f"{table}: tokens by shard", sizes, unit="tokens"),
+                },
+            )
+
+        return shards
+
+    def _write(
+        self,
+        lake: Lake,
+        compute: ComputeResource,
+        plan: shard.ShardPlan,
+        token_files: list[Path],
+        encoder: dict[str, Any],
+    ) -> tuple[Path, dict[str, Any]]:
+        """Write the shard files into a folder named after their content; the same tokens give the same folder."""
+        scratch = lake.scratch / f"shards-{uuid.uuid4().hex}"
+        partial = lake.training / self.name / f".partial-{uuid.uuid4().hex}"
+        scratch.mkdir(parents=True)
+        partial.mkdir(parents=True)
+        try:
+            pieces = scratch / "pieces.parquet"
+            plan.pieces.write_parquet(pieces)
+            shuffles = [
+                shard.ShuffleUnit(f"{number:06d}", str(file), str(pieces), str(scratch))
+                for number, file in enumerate(token_files)
+            ]
+            task = f"Shuffling shards/{self.name}"
+            for _ in compute.run(shard.shuffle_tokens, shuffles, task=task, name=lambda unit: unit.token_file):
+                pass
+            dtype = shard.token_type(encoder["vocabulary_size"])
+            units = [
+                shard.ShardUnit(
+                    name=self.name,
+                    shard=number,
+                    pieces_file=str(pieces),
+                    scratch=str(scratch),
+                    folder=str(partial),
+                    sequence_length=self.sequence_length,
+                    dtype=dtype,
+                    end_of_document=encoder["end_of_document"],
+                )
+                for number in plan.sequences["shard"].unique().sort().to_list()
+            ]
+            task = f"Writing shards/{self.name}"
+            written = list(compute.run(shard.write_shard, units, task=task, name=lambda unit: f"shard {unit.shard}"))
+            manifest = shard.write_manifest(
+                partial,
+                name=self.name,
+                sequence_length=self.sequence_length,
+                dtype=dtype,
+                tokenizer_id=encoder["tokenizer_id"],
+                vocabulary_size=encoder["vocabulary_size"],
+                end_of_document=encoder["end_of_document"],
+                shards=written,
+            )
+            folder = partial.with_name(configuration_hash(manifest))
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(partial, folder)
+            return folder, manifest
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _point_to(folder: Path) -> None:
+    """Let `latest` name the newest folder, at once for every reader."""
+    link = folder.with_name(f".latest-{uuid.uuid4().hex}")
+    link.symlink_to(folder.name)
+    os.replace(link, folder.with_name("latest"))

@@ -1,0 +1,127 @@
+"""How the corpus statistics are built: dbt models over all tables of the lake, published as tables and as one file."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import polars as pl
+from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
+from pydantic import Field
+
+from assets.materialization import Attributes, asset_key, materialized, origin_of, table_metadata
+from assets.stats import project
+from lakehouse import schema
+from lakehouse.lake import Commit, Lake, Origin
+from resources import LakeResource
+
+FILE = "lake.duckdb"
+_BATCH_ROWS = 16_384
+_PREVIEW_ROWS = 50
+
+
+class Statistics(Attributes, dg.Component):
+    """The tables `stats/<mart>`, one for each dbt model, and the file `lake.duckdb` for clients that want a file."""
+
+    after: list[str] = Field(description="Tables that are built first; every table of the lake is read.")
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The marts' assets; their dbt tests are their checks."""
+        manifest = project.manifest()
+        layers = {source["name"] for source in manifest["sources"].values()}
+
+        @dbt_assets(name="stats", manifest=manifest, dagster_dbt_translator=_Marts(self.after), pool="stats")
+        def statistics(
+            context: dg.AssetExecutionContext, lake: LakeResource
+        ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+            store = lake.open()
+            inputs = {table: store.version(table) for table in store.tables() if table.split("/")[0] in layers}
+            store.scratch.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=store.scratch, prefix="stats-") as scratch:
+                # Not yet by its final name: DuckDB calls a database as its file, and "lake" is a schema in it.
+                database, output = Path(scratch, "statistics.duckdb"), Path(scratch, "dbt")
+                output.mkdir()
+                _create(store, inputs, database)
+                built = project.build(database, output)
+                with duckdb.connect(str(database), read_only=True) as connection:
+                    for table in (f"stats/{model}" for model in built.models):
+                        if asset_key(table) not in context.selected_asset_keys:
+                            continue
+                        origin = origin_of(context, table, inputs=inputs)
+                        yield materialized(_publish(store, connection, table, origin), _preview(connection, table))
+                # A reader of the old file keeps it; who opens it from now on gets the new one.
+                os.replace(database, store.root / FILE)
+            yield from _checks(context, built.tests)
+
+        return dg.Definitions(assets=[statistics])
+
+
+class _Marts(DagsterDbtTranslator):
+    """dbt's models as assets: they follow the tables that the user names, as the layers that they read are no assets."""
+
+    def __init__(self, after: list[str]) -> None:
+        super().__init__()
+        self._after = [dg.AssetDep(asset_key(table)) for table in after]
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """`stats/<model>`."""
+        return dg.AssetKey(["stats" if dbt_resource_props["resource_type"] == "model" else "lake", dbt_resource_props["name"]])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """The layer."""
+        return "stats"
+
+    def get_code_version(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """The whole project's: a model also changes with what it is made from."""
+        return project.fingerprint()
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
+        """A mart follows other marts and the user's tables."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        marts = [dep for dep in spec.deps if dep.asset_key.path[0] == "stats"]
+        return spec.replace_attributes(deps=[*marts, *self._after])
+
+    def get_asset_check_spec(
+        self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetCheckSpec | None:
+        """The description that the test has in the project, which dagster-dbt looks for in its `meta`."""
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        return spec and spec._replace(description=manifest["nodes"][unique_id]["description"] or None)
+
+
+def _create(lake: Lake, inputs: Mapping[str, int], database: Path) -> None:
+    """Make the DuckDB file with the lake's views, and room where the last run's marts have theirs."""
+    with lake.connect(inputs, database=database) as connection:
+        connection.execute("DROP SCHEMA stats CASCADE")
+
+
+def _publish(lake: Lake, connection: duckdb.DuckDBPyConnection, table: str, origin: Origin) -> Commit:
+    batches = connection.sql(f"FROM {schema.sql_name(table)}").to_arrow_reader(_BATCH_ROWS)
+    with lake.writer(table, columns=batches.schema) as writer:
+        for batch in batches:
+            rows = pl.from_arrow(batch)
+            assert isinstance(rows, pl.DataFrame)
+            writer.write(rows)
+    return lake.replace(table, writer.finished(), origin, columns=batches.schema)
+
+
+def _preview(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, Any]:
+    rows = connection.sql(f"FROM {schema.sql_name(table)} LIMIT {_PREVIEW_ROWS}").pl()
+    return {"first_rows": table_metadata(rows.cast({pl.Decimal: pl.Float64}).to_dicts())}
+
+
+def _checks(
+    context: dg.AssetExecutionContext, tests: Mapping[str, project.TestOutcome]
+) -> Iterator[dg.AssetCheckResult]:
+    for spec in context.assets_def.check_specs:
+        if spec.key in context.selected_asset_check_keys:
+            outcome = tests[(spec.metadata or {})["dagster_dbt/unique_id"]]
+            yield dg.AssetCheckResult(
+                asset_key=spec.asset_key,
+                check_name=spec.name,
+                passed=outcome.passed,
+                metadata={"failures": outcome.failures, "message": outcome.message},
+            )

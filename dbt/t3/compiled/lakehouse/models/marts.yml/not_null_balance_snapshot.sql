@@ -1,0 +1,11 @@
+
+    
+    
+
+
+
+select snapshot
+from "y"."stats"."balance"
+where snapshot is null
+
+

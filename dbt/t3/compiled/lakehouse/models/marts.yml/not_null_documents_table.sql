@@ -1,0 +1,11 @@
+
+    
+    
+
+
+
+select "table"
+from "y"."stats"."documents"
+where "table" is null
+
+

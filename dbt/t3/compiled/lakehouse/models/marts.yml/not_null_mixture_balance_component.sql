@@ -1,0 +1,11 @@
+
+    
+    
+
+
+
+select component
+from "y"."stats"."mixture_balance"
+where component is null
+
+

@@ -1,0 +1,11 @@
+
+    
+    
+
+
+
+select model
+from "y"."stats"."model_calls"
+where model is null
+
+

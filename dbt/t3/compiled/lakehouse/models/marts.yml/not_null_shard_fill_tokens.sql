@@ -1,0 +1,11 @@
+
+    
+    
+
+
+
+select tokens
+from "y"."stats"."shard_fill"
+where tokens is null
+
+

@@ -1,0 +1,11 @@
+
+    
+    
+
+
+
+select documents
+from "y"."stats"."waterfall"
+where documents is null
+
+

@@ -1,0 +1,11 @@
+
+    
+    
+
+
+
+select position
+from "y"."stats"."waterfall"
+where position is null
+
+

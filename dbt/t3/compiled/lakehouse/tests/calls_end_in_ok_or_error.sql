@@ -1,0 +1,1 @@
+select * from "y"."stats"."model_calls" where calls <> ok + errors

@@ -1,0 +1,1 @@
+select * from "y"."stats"."balance" where difference <> 0

@@ -1,0 +1,20 @@
+
+    
+    select
+      count(*) as failures,
+      count(*) != 0 as should_warn,
+      count(*) != 0 as should_error
+    from (
+      
+    
+  
+
+select "table", snapshot
+from "y"."stats"."balance"
+group by all
+having count(*) > 1
+
+  
+  
+      
+    ) dbt_internal_test

@@ -1,0 +1,1 @@
+select * from {{ ref('model_calls') }} where calls <> ok + errors

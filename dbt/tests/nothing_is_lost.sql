@@ -1,0 +1,1 @@
+select * from {{ ref('balance') }} where difference <> 0

@@ -1,0 +1,155 @@
+"""Commands that fill the lake: crawl, ingest and build."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lakehouse import schema
+from lakehouse.cli.show import ProgressBars, console, frame_table
+from lakehouse.crawl import CrawlLimits, crawl_site
+from lakehouse.lake import Lake, LakeError, default_root
+
+Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0: one a processor core.")]
+Source = Annotated[str, typer.Option("--source", help="Name of the raw source.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    for command in (crawl, ingest, build):
+        app.command(rich_help_panel="Fill the lake")(command)
+
+
+def crawl(
+    urls: Annotated[list[str], typer.Argument(help="Where to begin; the crawl stays on these hosts.", metavar="URL…")],
+    source: Source = "web",
+    snapshot: Annotated[str | None, typer.Option(help="Snapshot that the crawl belongs to; default: today.")] = None,
+    max_pages: Annotated[int, typer.Option(min=1, help="Stop after this many pages.")] = 1_000,
+    max_depth: Annotated[int, typer.Option(min=0, help="How many links away from the first pages to go.")] = 10,
+    delay: Annotated[float, typer.Option(min=0, help="Seconds between two requests to one host.")] = 1.0,
+    max_minutes: Annotated[float, typer.Option(min=0.1, help="Stop after this long.")] = 60.0,
+) -> None:
+    """Crawl web sites politely into a WARC file of the landing folder.
+
+    robots.txt is obeyed, a host gets one request at a time, and the crawl is bounded.
+
+        lakehouse crawl https://example.org/ --max-pages 200
+    """
+    limits = CrawlLimits(max_pages=max_pages, max_depth=max_depth, delay_seconds=delay, max_seconds=max_minutes * 60)
+    file = crawl_into(Lake(default_root()), urls, source, snapshot or today(), limits)
+    console.print(f"[green]✓[/] {file}\nNext: [bold]lakehouse build[/]")
+
+
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="WARC and WET files, or folders of them.", metavar="PATH…")],
+    source: Source = "web",
+    snapshot: Annotated[str | None, typer.Option(help="Snapshot that the files belong to; default: today.")] = None,
+    workers: Workers = 0,
+) -> None:
+    """Put archive files into the lake: they are linked into the landing folder and read into raw/<source>.
+
+    Prints what became of each file. Every record is a document or a row of rejects/<source>.
+
+        lakehouse ingest crawl.warc.gz more/ --source web --snapshot CC-MAIN-2026-43
+    """
+    from lakehouse.cli.runs import Builder
+
+    os.environ["LAKEHOUSE_WORKERS"] = str(workers)
+    lake, name = Lake(default_root()), schema.check_snapshot(snapshot or today())
+    with Builder(lake).locked() as builder:
+        if source not in builder.sources():
+            known = ", ".join(builder.sources()) or "none"
+            raise LakeError(
+                f"There is no raw source {source!r}: declare it in assets/raw/defs.yaml. There are {known}."
+            )
+        land(lake, paths, source, name)
+        built = builder.build(f"raw/{source}", name)
+    files = lake.scan(f"files/{source}", snapshot=name).drop("snapshot", "source").collect()
+    console.print(frame_table(files, title=f"files/{source}, snapshot {name}"))
+    if not built.materialized:
+        console.print("These files were read before: nothing was done.")
+    console.print("Next: [bold]lakehouse build[/]")
+
+
+def build(
+    selection: Annotated[
+        str | None, typer.Argument(help="A table, or a selection such as '+shards/main'; default: everything.")
+    ] = None,
+    snapshot: Annotated[str | None, typer.Option(help="Only this snapshot; default: all.")] = None,
+    workers: Workers = 0,
+    force: Annotated[bool, typer.Option("--force", help="Build also what is up to date.")] = False,
+) -> None:
+    """Build what is not up to date: from the landing folder to the shards.
+
+    lakehouse build
+    lakehouse build filtered/web_clean --snapshot 2026-11-21
+    lakehouse build '+shards/main'
+    """
+    from lakehouse.cli.runs import Builder
+
+    os.environ["LAKEHOUSE_WORKERS"] = str(workers)
+    with Builder(Lake(default_root())).locked() as builder:
+        built = builder.build(selection, snapshot, force=force)
+    if not built.runs:
+        console.print("Everything is up to date: nothing was done.")
+    else:
+        console.print(f"Built {built.materialized} tables in {built.seconds:.1f} s ({built.runs} runs).")
+
+
+def today() -> str:
+    """The snapshot of what arrives today (UTC)."""
+    return date.fromtimestamp(datetime.now(UTC).timestamp()).isoformat()
+
+
+def crawl_into(
+    lake: Lake,
+    urls: list[str],
+    source: str,
+    snapshot: str,
+    limits: CrawlLimits,
+    *,
+    name: str | None = None,
+    proxy: str | None = None,
+) -> Path:
+    """Crawl into a new WARC file of the landing folder and return it; progress is shown."""
+    folder = lake.landing / schema.check_name(source, "raw source") / schema.check_snapshot(snapshot)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{name or f'crawl-{datetime.now(UTC):%Y%m%dT%H%M%S}'}.warc.gz"
+    task = "Crawling"
+    with ProgressBars() as bars:
+        bars.start(task, limits.max_pages)
+        report = crawl_site(urls, file, limits=limits, proxy=proxy, on_page=lambda _: bars.advance(task))
+        bars.finish(task)
+    statuses = ", ".join(f"{count} × {status}" for status, count in sorted(report.by_status.items()))
+    console.print(f"Crawled {report.pages} pages in {report.seconds:.1f} s ({statuses}).")
+    return file
+
+
+def land(lake: Lake, paths: list[Path], source: str, snapshot: str) -> None:
+    """Link files into `landing/<source>/<snapshot>/`; folders keep what is below them.
+
+    Raises:
+        LakeError: a path does not exist, a folder is empty, or two files would have one name.
+    """
+    folder = lake.landing / source / snapshot
+    for path in paths:
+        if not path.exists():
+            raise LakeError(f"{path} does not exist.")
+        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+        if not files:
+            raise LakeError(f"{path} is an empty folder: there is nothing to ingest.")
+        for file in files:
+            link = folder / (file.name if path.is_file() else file.relative_to(path))
+            target = file.resolve()
+            if link.is_symlink() and link.resolve() == target:
+                continue
+            if link.exists() or link.is_symlink():
+                raise LakeError(
+                    f"{link} is there already, from another file: rename {file} or choose another snapshot."
+                )
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)

@@ -1,0 +1,184 @@
+"""Building assets through Dagster's instance, so that every run, check and plot can be seen in the UI."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import dagster as dg
+
+from assets.materialization import SNAPSHOTS, asset_key, table_name
+from assets.plan import Planner, State, Step, landed_snapshots
+from lakehouse.cli import failures
+from lakehouse.cli.instance import BUILD_TAG, only_build, open_instance
+from lakehouse.cli.show import ProgressBars, console
+from lakehouse.compute import reporting_to
+from lakehouse.lake import Lake
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class BuildError(RuntimeError):
+    """A build could not be done. The message is one line that says why."""
+
+
+@dataclass
+class Built:
+    """What a build did. `materialized` counts assets, one for each snapshot."""
+
+    runs: int = 0
+    materialized: int = 0
+    seconds: float = 0.0
+
+
+class Builder:
+    """Plans and runs builds of one lake. Use as a context manager: it holds the lake's build lock.
+
+    Raises:
+        BuildError: the asset graph cannot be loaded.
+        LakeError: another build is running.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+        self._definitions = load_definitions()
+        self._graph = self._definitions.resolve_asset_graph()
+
+    @contextmanager
+    def opened(self) -> Iterator[Builder]:
+        """Open Dagster's instance while the `with` block runs, for looking only."""
+        with open_instance(self.lake) as self._instance:
+            yield self
+
+    @contextmanager
+    def locked(self) -> Iterator[Builder]:
+        """Hold the build lock while the `with` block runs."""
+        self.lake.root.mkdir(parents=True, exist_ok=True)
+        with open_instance(self.lake) as self._instance, only_build(self.lake, self._instance):
+            yield self
+
+    def sources(self) -> list[str]:
+        """Names of the raw sources."""
+        return self._planner().sources()
+
+    def select(self, selection: str | None) -> list[dg.AssetKey]:
+        """The assets that a selection names: a table, or Dagster's selection syntax (`+shards/main`, `group:raw`).
+
+        Raises:
+            BuildError: it names none.
+        """
+        everything = self._planner().keys()
+        if selection is None:
+            return everything
+        if asset_key(selection) in everything:
+            return [asset_key(selection)]
+        try:
+            chosen = dg.AssetSelection.from_string(_with_key_prefix(selection)).resolve(self._graph)
+        except Exception as error:
+            raise BuildError(f"{selection!r} is no selection of assets: {error}") from error
+        found = sorted(set(chosen) & set(everything))
+        if not found:
+            tables = ", ".join(table_name(key) for key in everything)
+            raise BuildError(f"{selection!r} names no asset. There are {tables}.")
+        return found
+
+    def snapshots(self, wanted: str | None) -> list[str]:
+        """The snapshots to build: the one that is wanted, or all that have landed.
+
+        Raises:
+            BuildError: the wanted one has no files.
+        """
+        landed = landed_snapshots(self.lake, self.sources())
+        if wanted is not None and wanted not in landed:
+            there = f"There are {', '.join(landed)}" if landed else "There are none yet: crawl or ingest something"
+            raise BuildError(f"Snapshot {wanted!r} has no files in {self.lake.landing}. {there}.")
+        self._instance.add_dynamic_partitions(SNAPSHOTS.name or "", landed)
+        return landed if wanted is None else [wanted]
+
+    def build(self, selection: str | None = None, snapshot: str | None = None, *, force: bool = False) -> Built:
+        """Build what is not up to date (with `force`: everything selected).
+
+        Raises:
+            BuildError: a run failed; what was built before it stays.
+        """
+        started = time.monotonic()
+        keys, snapshots = self.select(selection), self.snapshots(snapshot)
+        states = self._planner().states(keys, snapshots)
+        if force:
+            states = [state if state.reason else replace(state, reason="forced") for state in states]
+        built = Built()
+        for step in self._planner().steps(states):
+            self._run(step, built)
+        built.seconds = time.monotonic() - started
+        return built
+
+    def states(self, snapshot: str | None = None) -> list[State]:
+        """The state of every asset, for one snapshot or for all."""
+        return self._planner().states(self.select(None), self.snapshots(snapshot))
+
+    def _planner(self) -> Planner:
+        return Planner(self._graph, self._instance, self.lake, has_endpoint=bool(os.environ.get("LAKEHOUSE_MODEL_URL")))
+
+    def _run(self, step: Step, built: Built) -> None:
+        job = self._definitions.resolve_implicit_global_asset_job_def()
+        with ProgressBars() as bars, reporting_to(bars), _quiet_logs():
+            result = job.execute_in_process(
+                instance=self._instance,
+                asset_selection=list(step.keys),
+                partition_key=step.snapshot,
+                tags={BUILD_TAG: "true"},
+                run_config=_QUIET,
+                raise_on_error=False,
+            )
+        built.runs += 1
+        for event in result.all_events:
+            if event.is_step_materialization:
+                built.materialized += 1
+                _show_materialization(event, step.snapshot)
+        if not result.success:
+            raise BuildError(failures.of_run(result))
+
+
+def load_definitions() -> dg.Definitions:
+    """The asset graph that `assets/*/defs.yaml` declares.
+
+    Raises:
+        BuildError: a `defs.yaml` is wrong; the message names the file and the line.
+    """
+    try:
+        from lakehouse import definitions
+
+        return definitions.defs()
+    except Exception as error:
+        raise BuildError(failures.of_definitions(error)) from error
+
+
+@contextmanager
+def _quiet_logs() -> Iterator[None]:
+    """Keep Dagster's log off the terminal: it is in the instance, and the summary says what counts."""
+    logger = logging.getLogger("dagster")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _show_materialization(event: dg.DagsterEvent, snapshot: str | None) -> None:
+    data = event.step_materialization_data.materialization
+    rows = data.metadata.get("dagster/row_count")
+    version = data.metadata.get("delta_version")
+    counted = f"{rows.value:>9,} rows" if rows is not None else " " * 14
+    place = f"version {version.value}" if version is not None else ""
+    console.print(f"  [green]✓[/] {table_name(data.asset_key):<38} {snapshot or '':<14} {counted}   {place}")
+
+
+def _with_key_prefix(selection: str) -> str:
+    """Let tables be named as they are: `+shards/main` is Dagster's `+key:"shards/main"`."""
+    return re.sub(r"(?<![\w:\"/*])([a-z_]+/[\w/*]+)", r'key:"\1"', selection)

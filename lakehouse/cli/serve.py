@@ -1,0 +1,70 @@
+"""Servers: the Dagster UI with its daemon, and the scripted model server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lakehouse.cli.instance import dagster_home
+from lakehouse.cli.show import console
+from lakehouse.lake import Lake, LakeError, default_root
+
+LOOPBACK = "127.0.0.1"
+_PROJECT = Path(__file__).resolve().parents[2]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command(rich_help_panel="Serve")(ui)
+    app.command("mock-llm", rich_help_panel="Serve")(mock_llm)
+
+
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port on the loopback interface.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address to bind to; the UI has no login.")] = LOOPBACK,
+) -> None:
+    """Browse the asset graph in the Dagster UI: webserver and daemon together, until Ctrl-C."""
+    lake = Lake(default_root())
+    refuse_used_port(host, port)
+    home = dagster_home(lake)
+    environment = {**os.environ, "DAGSTER_HOME": str(home), "LAKEHOUSE_ROOT": str(lake.root)}
+    console.print(f"Dagster UI of {lake.root}: [bold]http://{host}:{port}[/] (Ctrl-C ends it)")
+    command = [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port), "--log-level", "warning"]
+    server = subprocess.Popen([*command, "-w", str(_PROJECT / "workspace.yaml")], env=environment, cwd=_PROJECT)  # noqa: S603
+    try:
+        sys.exit(server.wait())
+    except KeyboardInterrupt:
+        # The terminal sent Ctrl-C to the server too: it stops its own processes.
+        server.wait()
+
+
+def mock_llm(
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port on the loopback interface.")] = 8000,
+) -> None:
+    """Serve a scripted stand-in for a language model (OpenAI API), for trying things out. It is no model."""
+    from lakehouse.generate import MockModel
+
+    refuse_used_port(LOOPBACK, port)
+    with MockModel(port=port) as server:
+        console.print(f"export LAKEHOUSE_MODEL_URL={server.base_url} LAKEHOUSE_MODEL={server.model}")
+        server.wait()
+
+
+def refuse_used_port(host: str, port: int) -> None:
+    """Make sure that a server can listen there.
+
+    Raises:
+        LakeError: the port is in use, or the address is not this machine's.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise LakeError(f"{host}:{port} cannot be used: {error.strerror}. Choose another with --port.") from error

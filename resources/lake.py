@@ -1,0 +1,22 @@
+"""Where the tables are."""
+
+from __future__ import annotations
+
+import dagster as dg
+from pydantic import Field
+
+from lakehouse.lake import Lake
+
+
+class LakeResource(dg.ConfigurableResource):
+    """The lake that assets read and write."""
+
+    root: str = Field(description="The folder that holds the lake.")
+
+    def open(self) -> Lake:
+        """Return the lake.
+
+        Raises:
+            LakeError: the folder cannot hold one.
+        """
+        return Lake(self.root)
