@@ -1,7 +1,5 @@
 """Measurements of a set's documents: one narrow table an annotator, all filled in one pass over the text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

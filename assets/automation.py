@@ -1,7 +1,5 @@
 """What runs by itself: the nightly refresh and the watch over the landing folder."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 

@@ -69,6 +69,7 @@ REJECTS = pa.schema(
         pa.field("kept_id", pa.string()),  # the copy that was kept instead
         pa.field("cluster_id", pa.string()),
         pa.field("similarity", pa.float64()),
+        pa.field("parents", pa.list_(pa.string())),  # what a dropped row was made from, where it is not a row itself
         *ORIGIN_COLUMNS,
     ]
 )

@@ -1,7 +1,5 @@
 """How a filtered set is built: the documents of a source that pass every rule, and the ledger of those that do not."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, Literal
 

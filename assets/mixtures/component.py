@@ -1,7 +1,5 @@
 """How a mixture is built: a tokenizer, the token ids of every candidate document, and the choice among them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """How a raw source is built: archive files in, text documents, the ledger of the rest and a row a file out."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How shards are built: a mixture packed into sequences, written as files that training reads, and their index."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import uuid

@@ -30,6 +30,8 @@ class Statistics(Attributes, dg.Component):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The marts' assets; their dbt tests are their checks."""
+        for table in self.after:
+            schema.layer_of(table)
         manifest = project.manifest()
         layers = {source["name"] for source in manifest["sources"].values()}
 
@@ -41,17 +43,17 @@ class Statistics(Attributes, dg.Component):
             inputs = {table: store.version(table) for table in store.tables() if table.split("/")[0] in layers}
             store.scratch.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=store.scratch, prefix="stats-") as scratch:
-                # Not yet by its final name: DuckDB calls a database as its file, and "lake" is a schema in it.
-                database, output = Path(scratch, "statistics.duckdb"), Path(scratch, "dbt")
-                output.mkdir()
+                database = Path(scratch, project.DATABASE)
                 _create(store, inputs, database)
-                built = project.build(database, output)
+                built = project.build(Path(scratch))
                 with duckdb.connect(str(database), read_only=True) as connection:
                     for table in (f"stats/{model}" for model in built.models):
                         if asset_key(table) not in context.selected_asset_keys:
                             continue
                         origin = origin_of(context, table, inputs=inputs)
                         yield materialized(_publish(store, connection, table, origin), _preview(connection, table))
+                # What a client wrote into the old file must not be replayed into the new one.
+                (store.root / f"{FILE}.wal").unlink(missing_ok=True)
                 # A reader of the old file keeps it; who opens it from now on gets the new one.
                 os.replace(database, store.root / FILE)
             yield from _checks(context, built.tests)
@@ -60,7 +62,7 @@ class Statistics(Attributes, dg.Component):
 
 
 class _Marts(DagsterDbtTranslator):
-    """dbt's models as assets: they follow the tables that the user names, as the layers that they read are no assets."""
+    """dbt's models as assets. The layers that they read are none: they follow the tables that the user names."""
 
     def __init__(self, after: list[str]) -> None:
         super().__init__()
@@ -68,7 +70,9 @@ class _Marts(DagsterDbtTranslator):
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         """`stats/<model>`."""
-        return dg.AssetKey(["stats" if dbt_resource_props["resource_type"] == "model" else "lake", dbt_resource_props["name"]])
+        return dg.AssetKey(
+            ["stats" if dbt_resource_props["resource_type"] == "model" else "lake", dbt_resource_props["name"]]
+        )
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         """The layer."""
@@ -114,7 +118,7 @@ def _preview(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, Any
 
 
 def _checks(
-    context: dg.AssetExecutionContext, tests: Mapping[str, project.TestOutcome]
+    context: dg.AssetExecutionContext, tests: Mapping[str, project.Verdict]
 ) -> Iterator[dg.AssetCheckResult]:
     for spec in context.assets_def.check_specs:
         if spec.key in context.selected_asset_check_keys:

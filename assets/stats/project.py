@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,10 +16,11 @@ from typing import Any
 from lakehouse.identity import hash_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "dbt"
-DATABASE = "LAKEHOUSE_DUCKDB"
-"""The environment variable in which `profiles.yml` finds the DuckDB file."""
+DATABASE = "statistics.duckdb"
+"""What `profiles.yml` calls the DuckDB file. A name without folders: dbt parses everything anew when it changes."""
 
-_PARSED = ("manifest.json", "partial_parse.msgpack")
+_SOURCES = ("dbt_project.yml", "profiles.yml", "models/**/*.*", "tests/**/*.*")
+_MANIFEST, _PARSED = "manifest.json", "partial_parse.msgpack"
 _MODULE = "from dbt.cli.main import cli; cli()"  # the `dbt` command need not be on the PATH
 
 
@@ -30,7 +29,7 @@ class DbtError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class TestOutcome:
+class Verdict:
     """What a dbt test found; `failures` counts the rows that should not be there."""
 
     passed: bool
@@ -43,62 +42,46 @@ class Built:
     """The models in the order in which they were built, and the outcome of each test by its dbt id."""
 
     models: list[str]
-    tests: dict[str, TestOutcome]
+    tests: dict[str, Verdict]
 
 
-@functools.cache
 def fingerprint() -> str:
     """A hash of the project's files and of the versions of dbt that read them."""
-    files = [path for path in sorted(FOLDER.rglob("*.*")) if path.is_file() and not path.is_relative_to(_target())]
-    contents = [part for path in files for part in (path.relative_to(FOLDER).as_posix(), path.read_text())]
+    contents = [part for path in _files() for part in (path.as_posix(), (FOLDER / path).read_text())]
     return hash_of(version("dbt-core"), version("dbt-duckdb"), *contents)[:12]
 
 
-@functools.cache
 def manifest() -> Mapping[str, Any]:
     """What dbt knows of the project. It is parsed once for each state of its files (3 to 6 seconds) and then kept.
 
     Raises:
         DbtError: the project is not there or cannot be parsed.
     """
-    if not (FOLDER / "dbt_project.yml").is_file():
-        raise DbtError(f"There is no dbt project in {FOLDER}: the statistics need the repository, not just the package.")
-    if not _parsed().exists():
-        _target().mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=_target(), prefix="parsing-") as scratch:
-            output = _dbt("parse", target=Path(scratch))
-            if not Path(scratch, _PARSED[0]).exists():
-                raise DbtError(f"dbt cannot parse {FOLDER}: {_one_line(output)}")
-            complete = Path(scratch, "complete")
-            complete.mkdir()
-            for name in _PARSED:
-                Path(scratch, name).rename(complete / name)
-            _publish(complete)
-    return json.loads((_parsed() / _PARSED[0]).read_bytes())
+    return json.loads((_parsed() / _MANIFEST).read_bytes())
 
 
-def build(database: Path, scratch: Path) -> Built:
-    """Build every model into `database` and test it.
+def build(folder: Path) -> Built:
+    """Build every model into the DuckDB file in `folder` and test it; dbt writes nowhere else.
 
     Args:
-        database: a DuckDB file in which the schema `lake` has the sources.
-        scratch: an empty folder for what dbt writes.
+        folder: holds the file `DATABASE`, in which the schema `lake` has the sources.
 
     Raises:
         DbtError: a model could not be built.
     """
-    shutil.copy(_parsed() / _PARSED[1], scratch)
-    output = _dbt("build", target=scratch, database=database)
-    results = scratch / "run_results.json"
+    target = folder / "target"
+    target.mkdir()
+    shutil.copy(_parsed() / _PARSED, target)
+    output = _dbt("build", folder)
+    results = target / "run_results.json"
     if not results.exists():
         raise DbtError(f"dbt did not run: {_one_line(output)}")
-    built = Built([], {})
-    failed = []
+    built, failed = Built([], {}), []
     for result in json.loads(results.read_bytes())["results"]:
-        kind, name = result["unique_id"].split(".")[0], result["unique_id"].split(".")[2]
+        kind, _, name = result["unique_id"].split(".")[:3]
         message = _one_line(result["message"] or "")
         if kind == "test":
-            built.tests[result["unique_id"]] = TestOutcome(result["status"] == "pass", result["failures"] or 0, message)
+            built.tests[result["unique_id"]] = Verdict(result["status"] == "pass", result["failures"] or 0, message)
         elif result["status"] == "success":
             built.models.append(name)
         else:
@@ -109,31 +92,44 @@ def build(database: Path, scratch: Path) -> Built:
     return built
 
 
-def _target() -> Path:
-    return FOLDER / "target"
+def _files() -> list[Path]:
+    """The project's files, relative to its folder."""
+    return sorted(path.relative_to(FOLDER) for pattern in _SOURCES for path in FOLDER.glob(pattern))
 
 
 def _parsed() -> Path:
-    return _target() / fingerprint()
+    """The folder of what dbt made of the project as it is now."""
+    if not (FOLDER / "dbt_project.yml").is_file():
+        raise DbtError(
+            f"There is no dbt project in {FOLDER}: the statistics need the repository, not just the package."
+        )
+    kept = FOLDER / "target" / fingerprint()
+    if kept.exists():
+        return kept
+    kept.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix="parsing-") as folder:
+        output = _dbt("parse", Path(folder))
+        if not Path(folder, "target", _MANIFEST).exists():
+            raise DbtError(f"dbt cannot parse {FOLDER}: {_one_line(output)}")
+        try:
+            Path(folder, "target").rename(kept)
+        except OSError:
+            # Another process parsed the same files and was first.
+            if not kept.exists():
+                raise
+    return kept
 
 
-def _publish(complete: Path) -> None:
-    try:
-        complete.rename(_parsed())
-    except OSError:
-        # Another process parsed the same files and was first.
-        if not _parsed().exists():
-            raise
-
-
-def _dbt(command: str, *, target: Path, database: Path | None = None) -> str:
-    """Run dbt without prompts, colours or network; return what it says, which is nothing when all went well."""
+def _dbt(command: str, folder: Path) -> str:
+    """Run dbt on a copy of the project in `folder`; return what it says, which is its exit status when all goes well."""
+    for path in _files():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(FOLDER / path, folder / path)
     switches = ["--quiet", "--no-use-colors", "--no-version-check", "--no-send-anonymous-usage-stats"]
-    folders = {"--project-dir": FOLDER, "--profiles-dir": FOLDER, "--target-path": target, "--log-path": target}
-    arguments = [part for name, path in folders.items() for part in (name, str(path))]
-    done = subprocess.run(
-        [sys.executable, "-c", _MODULE, *switches, command, *arguments],
-        env=os.environ | ({DATABASE: str(database)} if database else {}),
+    folders = ["--project-dir", ".", "--profiles-dir", ".", "--target-path", "target", "--log-path", "target"]
+    done = subprocess.run(  # noqa: S603 (no part of the command comes from outside)
+        [sys.executable, "-c", _MODULE, *switches, command, *folders],
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -141,7 +137,7 @@ def _dbt(command: str, *, target: Path, database: Path | None = None) -> str:
         errors="replace",
         check=False,
     )
-    return done.stdout
+    return done.stdout or f"exit status {done.returncode}"
 
 
 def _one_line(text: str) -> str:

@@ -1,7 +1,5 @@
 """How a synthetic set is built: calls to a model, kept in a journal, and the answers that pass every gate."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace

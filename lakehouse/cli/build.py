@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 
 from lakehouse import schema
-from lakehouse.cli.show import ProgressBars, console, frame_table
+from lakehouse.cli.show import ProgressBars, console, escape, frame_table
 from lakehouse.crawl import CrawlLimits, crawl_site
 from lakehouse.lake import Lake, LakeError, default_root
 
@@ -68,8 +69,7 @@ def ingest(
             )
         land(lake, paths, source, name)
         built = builder.build(f"raw/{source}", name)
-    files = lake.scan(f"files/{source}", snapshot=name).drop("snapshot", "source").collect()
-    console.print(frame_table(files, title=f"files/{source}, snapshot {name}"))
+    _show_files(lake.scan(f"files/{source}", snapshot=name).collect(), f"{source}/{name}/")
     if not built.materialized:
         console.print("These files were read before: nothing was done.")
     console.print("Next: [bold]lakehouse build[/]")
@@ -98,6 +98,17 @@ def build(
         console.print("Everything is up to date: nothing was done.")
     else:
         console.print(f"Built {built.materialized} tables in {built.seconds:.1f} s ({built.runs} runs).")
+
+
+def _show_files(files: pl.DataFrame, folder: str) -> None:
+    """What became of each file, and below it what is wrong with some."""
+    counts = ("format", "records", "documents", "rejected", "skipped")
+    shown = files.select(pl.col("warc_file").str.strip_prefix(folder).alias("file"), *counts)
+    console.print(frame_table(shown, title=f"{files.height} files of {folder}"))
+    for file, offset, error in (
+        files.filter(pl.col("error").is_not_null()).select("warc_file", "error_offset", "error").iter_rows()
+    ):
+        console.print(f"[yellow]{escape(file)}[/] at byte {offset:,}: {escape(error)}", soft_wrap=True)
 
 
 def today() -> str:

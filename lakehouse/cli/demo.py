@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
 
 from lakehouse.cli.build import crawl_into, today
-from lakehouse.cli.show import console, errors, frame_table
-from lakehouse.lake import Lake, default_root
+from lakehouse.cli.show import console, errors
+from lakehouse.lake import DEFAULT_ROOT, Lake, default_root
 
 _SOURCE = "web"
+_BAR_WIDTH = 30
 
 
 def add_to(app: typer.Typer) -> None:
@@ -70,10 +76,10 @@ def _stand_in_model() -> Iterator[None]:
     if os.environ.get("LAKEHOUSE_MODEL_URL"):
         yield
         return
-    from lakehouse.generate import MockModel
+    from lakehouse.generate.mock_server import MODEL, MockModel
 
     with MockModel() as server:
-        os.environ |= {"LAKEHOUSE_MODEL_URL": server.base_url, "LAKEHOUSE_MODEL": server.model}
+        os.environ |= {"LAKEHOUSE_MODEL_URL": server.base_url, "LAKEHOUSE_MODEL": MODEL}
         try:
             yield
         finally:
@@ -81,6 +87,55 @@ def _stand_in_model() -> Iterator[None]:
 
 
 def _summary(lake: Lake, seconds: float) -> None:
-    waterfall = lake.sql("SELECT * FROM stats.waterfall")
     console.print()
-    console.print(frame_table(waterfall, title="What became of every record"))
+    console.print(_waterfall(lake))
+    shards = lake.sql("SELECT * FROM stats.shard_fill").to_dicts()[0]
+    asked = lake.sql("SELECT count(*) AS calls, any_value(model) AS model FROM lake.generations").to_dicts()[0]
+    sequence = lake.sql("SELECT min(sequence_id) AS id FROM lake.shards")["id"][0]
+    console.print(
+        f"[bold]{shards['tokens']:,} tokens[/] in {shards['sequences']:,} sequences of training data "
+        f"({shards['fill_share']:.1%} full), {seconds:.0f} s. {asked['calls']} rewrites by {asked['model']}, "
+        "a scripted stand-in and no model.\n"
+        f"The lake is at [bold]{lake.root}[/], the shards at [bold]{lake.training / 'main' / 'latest'}[/]."
+    )
+    root = "" if lake.root == Path.cwd() / DEFAULT_ROOT else f"LAKEHOUSE_ROOT={shlex.quote(str(lake.root))} "
+    command = f"{root}{shlex.quote(os.path.relpath(Path(sys.prefix) / 'bin' / 'lakehouse'))}"
+    console.print("\nTry next:")
+    for arguments, purpose in (
+        ("ui", "browse the asset graph, the runs, the checks and the plots"),
+        (
+            'sql "SELECT rule, count(*) FROM rejects.web_clean GROUP BY ALL ORDER BY 2 DESC"',
+            "ask what was dropped, and why",
+        ),
+        (f"trace {sequence}", "follow a training sequence back to the bytes that were crawled"),
+    ):
+        console.print(f"  [bold]{command} {arguments}[/]\n      [dim]{purpose}[/]", soft_wrap=True)
+
+
+def _waterfall(lake: Lake) -> Table:
+    """What became of every record, from the archives to the training sequences."""
+    rows = lake.sql("SELECT * FROM stats.waterfall ORDER BY position").to_dicts()
+    most = max(row["documents"] for row in rows)
+    table = Table(title="What became of every record", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("step")
+    for name in ("documents", "tokens"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    before = None
+    for row in rows:
+        if row["table"] != before:
+            before = row["table"]
+            table.add_row(f"[bold]{before}[/]", "", "", "")
+        is_loss = row["step"] in ("dropped", "skipped")
+        label = f"  − {row['rule'] or row['step']}" if is_loss else f"  {row['step']}"
+        bar = "█" * max(round(_BAR_WIDTH * row["documents"] / most), 1 if row["documents"] else 0)
+        colour = "red" if is_loss else "green"
+        table.add_row(label, f"{row['documents']:,}", _tokens(row), f"[{colour}]{bar}[/]")
+    return table
+
+
+def _tokens(row: dict[str, Any]) -> str:
+    """The tokens that were counted, or about how many there would be."""
+    if row["tokens"] is not None and row["tokens"] == row["estimated_tokens"]:
+        return f"{row['tokens']:,}"
+    return f"≈ {row['estimated_tokens']:,.0f}" if row["estimated_tokens"] is not None else ""

@@ -67,7 +67,7 @@ def status() -> None:
             "snapshot": state.snapshot or "",
             "version": state.commit.version if state.commit else None,
             "rows": state.commit.rows if state.commit else None,
-            "committed": f"{state.commit.committed_at:%Y-%m-%d %H:%M:%S}" if state.commit else "",
+            "committed": f"{state.commit.committed_at:%m-%d %H:%M}" if state.commit else "",
             "state": state.reason or "up to date",
         }
         for state in states

@@ -94,6 +94,11 @@ class Builder:
             BuildError: the wanted one has no files.
         """
         landed = landed_snapshots(self.lake, self.sources())
+        if not landed and wanted is None:
+            raise BuildError(
+                f"There are no files in {self.lake.landing} yet: `lakehouse crawl URL` or `lakehouse ingest PATH` "
+                "brings some."
+            )
         if wanted is not None and wanted not in landed:
             there = f"There are {', '.join(landed)}" if landed else "There are none yet: crawl or ingest something"
             raise BuildError(f"Snapshot {wanted!r} has no files in {self.lake.landing}. {there}.")
@@ -174,9 +179,18 @@ def _show_materialization(event: dg.DagsterEvent, snapshot: str | None) -> None:
     data = event.step_materialization_data.materialization
     rows = data.metadata.get("dagster/row_count")
     version = data.metadata.get("delta_version")
-    counted = f"{rows.value:>9,} rows" if rows is not None else " " * 14
-    place = f"version {version.value}" if version is not None else ""
-    console.print(f"  [green]✓[/] {table_name(data.asset_key):<38} {snapshot or '':<14} {counted}   {place}")
+    counted = f"{rows.value:>10,} rows" if rows is not None else ""
+    place = f"[dim]version {version.value}[/]" if version is not None else ""
+    name = f"{table_name(data.asset_key)} [dim]{snapshot or ''}[/]"
+    padding = " " * max(48 - len(table_name(data.asset_key)) - len(snapshot or ""), 0)
+    console.print(f"  [green]✓[/] {name}{padding}{counted}  {place}", soft_wrap=True)
+    pending = data.metadata.get("pending")
+    if pending is not None and pending.value:
+        console.print(
+            f"    [yellow]No model endpoint is set: {pending.value} documents wait to be rewritten[/] "
+            "(LAKEHOUSE_MODEL_URL and LAKEHOUSE_MODEL; the rest goes on).",
+            soft_wrap=True,
+        )
 
 
 def _with_key_prefix(selection: str) -> str:

@@ -48,12 +48,12 @@ def mock_llm(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port on the loopback interface.")] = 8000,
 ) -> None:
     """Serve a scripted stand-in for a language model (OpenAI API), for trying things out. It is no model."""
-    from lakehouse.generate import MockModel
+    from lakehouse.generate.mock_server import MODEL, MockModel
 
     refuse_used_port(LOOPBACK, port)
-    with MockModel(port=port) as server:
-        console.print(f"export LAKEHOUSE_MODEL_URL={server.base_url} LAKEHOUSE_MODEL={server.model}")
-        server.wait()
+    server = MockModel(port)
+    console.print(f"export LAKEHOUSE_MODEL_URL={server.base_url} LAKEHOUSE_MODEL={MODEL}")
+    server.serve_forever()
 
 
 def refuse_used_port(host: str, port: int) -> None:

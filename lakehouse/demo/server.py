@@ -4,19 +4,18 @@ The hosts end in `.test`, which no name server knows (RFC 6761): the server is a
 header. Everything that it can answer is put together before it starts; a request reads no file.
 
 How an answer differs from a plain `200 OK` with the file's bytes stands in `site/behaviour.json`, by host and path:
-`status`, `headers` (null takes one away), `charset` (the file is UTF-8; its bytes are sent in this one), `gzip`.
+`status`, `headers`, `charset` (the file is UTF-8; its bytes are sent in this one), `gzip`.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-import mimetypes
+import sys
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from socketserver import ThreadingTCPServer
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +24,9 @@ from urllib.parse import urlsplit
 from lakehouse.demo.pydoc_pages import pydoc_pages
 
 PYDOC_HOST = "docs.python.demo.test"
+
+_SITE = Path(__file__).parent / "site"
+_CONTENT_TYPES = {".html": "text/html; charset=utf-8", ".txt": "text/plain; charset=utf-8", ".png": "image/png"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,49 +74,41 @@ class DemoWeb:
 
 def demo_answers(*, pydoc: bool = True) -> dict[tuple[str, str], Answer]:
     """Every answer of the demo web by host and path, byte for byte the same each time."""
-    site = files("lakehouse.demo") / "site"
-    behaviour: dict[str, dict[str, Any]] = json.loads((site / "behaviour.json").read_text(encoding="utf-8"))
+    behaviour: dict[str, dict[str, Any]] = json.loads((_SITE / "behaviour.json").read_text(encoding="utf-8"))
     answers = {}
-    for host in sorted(entry.name for entry in site.iterdir() if entry.is_dir()):
-        pages = dict(_pages(site / host, "/"))
-        special = behaviour.pop(host, {})
+    for folder in sorted(_SITE.iterdir()):
+        if not folder.is_dir():
+            continue
+        pages = {_path(file, folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+        special = behaviour.pop(folder.name, {})
         for path in sorted(pages.keys() | special.keys()):
-            answers[host, path] = _answer(path, pages.get(path, b""), special.get(path, {}))
+            answers[folder.name, path] = _answer(path, pages.get(path, b""), special.get(path, {}))
     assert not behaviour, f"site/behaviour.json names hosts that are not there: {sorted(behaviour)}"
     if pydoc:
         answers |= {(PYDOC_HOST, path): _answer(path, page, {}) for path, page in pydoc_pages().items()}
     return answers
 
 
-def _pages(folder: Traversable, path: str) -> list[tuple[str, bytes]]:
-    pages = []
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            pages += _pages(entry, f"{path}{entry.name}/")
-        else:
-            pages.append((path + ("" if entry.name == "index.html" else entry.name), entry.read_bytes()))
-    return pages
+def _path(file: Path, folder: Path) -> str:
+    return "/" + file.relative_to(folder).as_posix().removesuffix("index.html")
 
 
 def _answer(path: str, body: bytes, special: dict[str, Any]) -> Answer:
-    content_type = "text/html" if path.endswith("/") else mimetypes.guess_type(path)[0] or "application/octet-stream"
-    if content_type.startswith("text/"):
-        content_type += "; charset=utf-8"
+    headers = {"Content-Type": _CONTENT_TYPES[Path(path).suffix or ".html"]}
     if "charset" in special:
         body = body.decode("utf-8").encode(special["charset"])
-    headers = {"Content-Type": content_type}
     if special.get("gzip"):
         body = gzip.compress(body, mtime=0)
         headers["Content-Encoding"] = "gzip"
     headers |= special.get("headers", {})
     headers["Content-Length"] = str(len(body))
-    return Answer(special.get("status", 200), tuple((k, v) for k, v in headers.items() if v is not None), body)
+    return Answer(special.get("status", 200), tuple(headers.items()), body)
 
 
-_NOT_FOUND = Answer(
-    404,
-    (("Content-Type", "text/html; charset=utf-8"),),
+_NOT_FOUND = _answer(
+    "/",
     b"<!DOCTYPE html><html lang=en><title>Not found</title><p>There is no such page on the demo web.</p></html>",
+    {"status": 404},
 )
 
 
@@ -125,6 +119,11 @@ class _Server(ThreadingTCPServer):
     def __init__(self, answers: dict[tuple[str, str], Answer]) -> None:
         self.answers = answers
         super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that went away; anything else is a defect and is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -142,15 +141,22 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(with_body=False)
 
     def _send(self, *, with_body: bool) -> None:
-        target = urlsplit(self.path)
-        host = target.hostname or self.headers.get("Host", "").partition(":")[0].lower()
-        answer = self.server.answers.get((host, target.path or "/"), _NOT_FOUND)
+        answer = self.server.answers.get(self._asked_for(), _NOT_FOUND)
         self.send_response(answer.status)
         for name, value in answer.headers:
             self.send_header(name, value)
         self.end_headers()
         if with_body:
             self.wfile.write(answer.body)
+
+    def _asked_for(self) -> tuple[str, str]:
+        """Host and path of the request, whether it is made to a proxy (absolute form) or not."""
+        try:
+            target = urlsplit(self.path)
+        except ValueError:
+            return "", ""
+        host = target.hostname or self.headers.get("Host", "").partition(":")[0].lower()
+        return host, target.path or "/"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Nothing: the crawler's own report says what was asked for."""

@@ -49,6 +49,7 @@ def rejected_rows(judged: pl.DataFrame) -> pl.DataFrame:
         "threshold",
         "evidence",
         doc_id=_synthetic_ids(rejected),
+        parents=pl.concat_list("doc_id"),
         stage=pl.lit("gate"),
         rule=_rule(pl.col("gate")),
         failed=pl.col("failed").list.eval(_rule(pl.element())),

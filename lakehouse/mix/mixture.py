@@ -17,7 +17,7 @@ Numbers = npt.NDArray[np.int64]
 STAGE = 1
 """Every document is of the one stage that there is."""
 
-_SLICE = 1_000_000
+_SLICE = 250_000
 
 
 class MixtureError(ValueError):
@@ -75,20 +75,22 @@ def mix(
     """
     _check_declaration(components, token_budget)
     _check_candidates(candidates, components)
-    rows = candidates.select("component", "text_id", "doc_id", "n_tokens").with_row_index("row")
-    parts = {table: part for (table,), part in rows.group_by("component")}
-    nothing = rows.clear()
-    available = {part.table: int(parts.get(part.table, nothing)["n_tokens"].sum()) for part in components}
+    rows = candidates.select("component", "doc_id", "n_tokens", key=_keys(seed, "draw", candidates)).with_row_index(
+        "row"
+    )
+    tokens_of = dict(rows.group_by("component").agg(pl.col("n_tokens").sum()).iter_rows())
+    available = {component.table: tokens_of.get(component.table, 0) for component in components}
     total_weight = math.fsum(part.weight for part in components)
-    budget = _most(components, available) if token_budget is None else token_budget
+    budget = _most(components, available, total_weight) if token_budget is None else token_budget
     drawn, summary = [], []
     for component in components:
-        part = parts.get(component.table, nothing)
         capacity = math.floor(available[component.table] * component.max_repeats)
         target = round(budget * component.weight / total_weight)
-        taken = _draw(part, min(target, capacity), capacity, seed)
+        if token_budget is None and available[component.table]:
+            target = min(target, capacity)  # they differ by the rounding
+        taken = _draw(rows.filter(pl.col("component") == component.table), min(target, capacity), capacity)
         tokens = int((taken["n_tokens"] * taken["repeats"]).sum())
-        drawn.append(taken)
+        drawn.append(taken.select("row", "repeats"))
         summary.append(
             {
                 "component": component.table,
@@ -133,16 +135,15 @@ def _check_candidates(candidates: pl.DataFrame, components: Sequence[Component])
         raise MixtureError(f"document {empty['doc_id'][0]} has {empty['n_tokens'][0]} tokens: tokenize it first.")
     if candidates["doc_id"].n_unique() < len(candidates):
         doc_id = str(candidates.filter(pl.col("doc_id").is_duplicated())["doc_id"].min())
-        tables = sorted(candidates.filter(pl.col("doc_id") == doc_id)["component"].to_list())
+        tables = sorted(candidates.filter(pl.col("doc_id") == doc_id)["component"].unique())
         raise MixtureError(
-            f"document {doc_id} is a candidate {len(tables)} times, in {' and '.join(tables)}: components must not "
-            "overlap. Narrow one of them with a `where`."
+            f"document {doc_id} is a candidate more than once, in {' and '.join(tables)}: components must not overlap. "
+            "Narrow one of them with a `where`."
         )
 
 
-def _most(components: Sequence[Component], available: dict[str, int]) -> float:
+def _most(components: Sequence[Component], available: dict[str, int], total_weight: float) -> float:
     """The largest total at which every component that has documents keeps its weight and its max_repeats."""
-    total_weight = math.fsum(component.weight for component in components)
     return min(
         (
             available[component.table] * component.max_repeats / component.weight * total_weight
@@ -153,9 +154,9 @@ def _most(components: Sequence[Component], available: dict[str, int]) -> float:
     )
 
 
-def _draw(part: pl.DataFrame, target: int, capacity: int, seed: int) -> pl.DataFrame:
+def _draw(part: pl.DataFrame, target: int, capacity: int) -> pl.DataFrame:
     """Rows of one component with their `repeats` (1 or more), whose tokens come as near to `target` as rows can."""
-    part = part.with_columns(key=_keys(seed, "draw", part)).sort("key", "doc_id").drop("key")
+    part = part.sort("key", "doc_id")
     sums = np.concatenate([[0], np.cumsum(part["n_tokens"].to_numpy())])
     epochs, rest = divmod(target, int(sums[-1]) or 1)
     more = int(np.searchsorted(sums, rest, side="right")) - 1
@@ -170,7 +171,7 @@ def _draw(part: pl.DataFrame, target: int, capacity: int, seed: int) -> pl.DataF
 
 
 def _keys(seed: int, purpose: str, rows: pl.DataFrame) -> pl.Series:
-    """A seeded place for each row; each purpose is a shuffle of its own."""
+    """A seeded place for the text of each row; each purpose is a shuffle of its own."""
     keys = np.empty(len(rows), dtype=np.int64)
     for start in range(0, len(rows), _SLICE):
         some = rows.slice(start, _SLICE)
@@ -180,11 +181,11 @@ def _keys(seed: int, purpose: str, rows: pl.DataFrame) -> pl.Series:
 
 
 def _ordered(candidates: pl.DataFrame, drawn: pl.DataFrame, seed: int) -> pl.DataFrame:
-    order = drawn.with_columns(order_key=_keys(seed, "order", drawn)).sort("order_key", "doc_id")
-    rows = candidates[order["row"]].with_columns(
-        order["repeats"], order["order_key"], stage=pl.lit(STAGE, pl.Int64), tokens="n_tokens"
+    rows = candidates[drawn["row"]]
+    rows = rows.with_columns(
+        drawn["repeats"], order_key=_keys(seed, "order", rows), stage=pl.lit(STAGE, pl.Int64), tokens="n_tokens"
     )
-    return rows.select(schema.MIXTURES.names)
+    return rows.select(schema.MIXTURES.names).sort("order_key", "doc_id")
 
 
 def _with_shares(summary: list[dict[str, object]]) -> pl.DataFrame:

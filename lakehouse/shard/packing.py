@@ -83,7 +83,7 @@ def _pieces(lengths: Numbers, sequence_length: int) -> tuple[Numbers, Numbers, N
 
 
 @numba.njit(cache=True)
-def _best_fit(lengths: Numbers, sequence_length: int) -> tuple[Numbers, int]:  # pragma: no cover (compiled)
+def _best_fit(lengths: Numbers, sequence_length: int) -> tuple[Numbers, int]:
     """Place pieces, longest first.
 
     Sequences with r free places form a linked list that starts at top[r]. `filled` is a binary tree over r = 0 …

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import kitoken
 import numpy as np
@@ -187,8 +188,7 @@ class Encoder:
             )
         head, tail = _PROBE[:_PROBE_CUT], _PROBE[_PROBE_CUT:]
         self._can_cut = self._kitoken.encode(head) + self._kitoken.encode(tail) == expected
-        unknown = json.loads(definition)["model"].get("unk_token")
-        for token in _special_tokens(definition) - {unknown}:
+        for token in _special_tokens(json.loads(definition)):
             if self._tokenizers.token_to_id(token) in self._kitoken.encode(f"a{token} b"):
                 raise TokenizerError(
                     f"this tokenizer is not supported: the text {token!r} would become a special token."
@@ -265,8 +265,13 @@ def _end_of_document(vocabulary: dict[str, int], wanted: str | None) -> int:
     raise TokenizerError(f"the tokenizer has no token {wanted!r}: end_of_document must be in its vocabulary.")
 
 
-def _special_tokens(definition: str) -> set[str]:
-    return {token["content"] for token in json.loads(definition).get("added_tokens") or () if token["special"]}
+def _special_tokens(content: dict[str, Any]) -> set[str]:
+    """Special tokens, except the one that stands for what the vocabulary lacks."""
+    model = content["model"]
+    unknown = model.get("unk_token")
+    if model.get("unk_id") is not None:
+        unknown = model["vocab"][model["unk_id"]][0]
+    return {token["content"] for token in content.get("added_tokens") or () if token["special"]} - {unknown}
 
 
 def _without_specials(definition: str) -> str:
@@ -279,7 +284,7 @@ def _without_specials(definition: str) -> str:
     model = content["model"]
     if model.get("type") != "BPE":
         return definition
-    hidden = _special_tokens(definition) - {model.get("unk_token")}
+    hidden = _special_tokens(content)
     content["added_tokens"] = [token for token in content.get("added_tokens") or () if token["content"] not in hidden]
     model["vocab"] = {token: number for token, number in model["vocab"].items() if token not in hidden}
     return json.dumps(content, ensure_ascii=False)

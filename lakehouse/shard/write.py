@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from lakehouse.shard.errors import ShardError
 from lakehouse.shard.formats import FileDigest, Tokens, TokenType, write_megatron, write_parquet
@@ -80,27 +81,42 @@ def shuffle_tokens(unit: ShuffleUnit) -> list[str]:
     Raises:
         ShardError: a document has fewer tokens than the plan expects.
     """
-    documents = pl.scan_parquet(unit.token_file, hive_partitioning=False).select("doc_id", "token_ids")
     plan = pl.scan_parquet(unit.pieces_file).select("shard", "sequence", "start", "length", "doc_id", "document_start")
+    documents = (
+        pl.scan_parquet(unit.token_file, hive_partitioning=False)
+        .select("doc_id", "token_ids")
+        .join(plan.select("doc_id").unique(), on="doc_id", how="semi")
+        .collect()
+    )
+    sizes = documents.select("doc_id", n_tokens=pl.col("token_ids").list.len().cast(pl.Int64))
     pieces = (
-        plan.join(documents, on="doc_id", how="inner")
-        .with_columns(token_ids=pl.col("token_ids").list.slice(pl.col("document_start"), pl.col("length")))
+        plan.join(sizes.with_columns(first=pl.col("n_tokens").cum_sum() - pl.col("n_tokens")).lazy(), on="doc_id")
         .sort("shard", "sequence", "start")
         .collect()
     )
-    short = pieces.filter(pl.col("token_ids").list.len() != pl.col("length"))
+    short = pieces.filter(pl.col("document_start") + pl.col("length") > pl.col("n_tokens"))
     if len(short):
         raise ShardError(
             f"document {short['doc_id'][0]} in {unit.token_file} has fewer tokens than the mixture says: "
             "the token table has changed since. Build the mixture again."
         )
+    tokens = documents.filter(pl.col("token_ids").list.len() > 0)["token_ids"].explode().to_numpy()
     files = []
     for (shard,), of_shard in pieces.group_by("shard", maintain_order=True):
         path = Path(unit.scratch) / f"shard={shard}" / f"{unit.name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        of_shard.select("sequence", "start", "token_ids").write_parquet(path, compression="lz4")
+        of_shard.select("sequence", "start", token_ids=_cut(tokens, of_shard)).write_parquet(path, compression="lz4")
         files.append(str(path))
     return files
+
+
+def _cut(tokens: Tokens, pieces: pl.DataFrame) -> pl.Series:
+    """The tokens of each piece, as lists."""
+    # A join would copy a whole book for each of its pieces before cutting it.
+    starts = (pieces["first"] + pieces["document_start"]).to_list()
+    ends = np.cumsum(pieces["length"].to_numpy())
+    parts = [tokens[start : start + length] for start, length in zip(starts, pieces["length"].to_list(), strict=True)]
+    return pl.Series(pa.LargeListArray.from_arrays(np.concatenate([[0], ends]), np.concatenate(parts)))
 
 
 def write_shard(unit: ShardUnit) -> ShardFiles:

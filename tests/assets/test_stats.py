@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -56,7 +57,11 @@ def drop(name: str, stage: str, rule: str) -> dict[str, Any]:
 def build_lake(root: Path) -> Lake:
     lake = Lake(root)
     archive = {"source": "web", "warc_file": "x.warc.gz", "format": "warc"}
-    rejected = [drop("r1", "record", "http_status"), drop("r2", "record", "http_status"), drop("r3", "extract", "no_text")]
+    rejected = [
+        drop("r1", "record", "http_status"),
+        drop("r2", "record", "http_status"),
+        drop("r3", "extract", "no_text"),
+    ]
     write(lake, "rejects/web", rejected, JANUARY)
     write(lake, "rejects/web", [drop("r4", "record", "http_status")], FEBRUARY)
     write(lake, "files/web", [archive | {"records": 11, "documents": 4, "rejected": 3, "skipped": 4}], JANUARY)
@@ -67,7 +72,12 @@ def build_lake(root: Path) -> Lake:
     write(lake, "rejects/web_clean", [drop("b", "quality", "words"), drop("c", "language", "unwanted")], JANUARY)
     inputs = {"raw/web": read, "rejects/web_clean": lake.version("rejects/web_clean")}
     write(lake, "filtered/web_clean", [page(name) for name in "ad"], JANUARY, inputs=inputs)
-    call = {"recipe": "rewrite", "model": "scripted", "prompt_tokens": 10, "created_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    call = {
+        "recipe": "rewrite",
+        "model": "scripted",
+        "prompt_tokens": 10,
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+    }
     answered = call | {"status": "ok", "completion_tokens": 5, "cost_usd": Decimal("0.000000001")}
     write(lake, "generations/rewrite", [answered, answered, call | {"status": "error"}])
     write(lake, "rejects/web_rewritten", [drop("s2", "gate", "length")], JANUARY)
@@ -116,7 +126,17 @@ def mart(lake: Lake, name: str, *columns: str) -> list[tuple[Any, ...]]:
 
 
 def test_documents_are_counted_by_table_source_snapshot_language_and_host(built: Any) -> None:
-    columns = ["table", "snapshot", "language", "host", "documents", "words", "characters", "tokenised_documents", "tokens"]
+    columns = [
+        "table",
+        "snapshot",
+        "language",
+        "host",
+        "documents",
+        "words",
+        "characters",
+        "tokenised_documents",
+        "tokens",
+    ]
     assert mart(built[0], "documents", *columns) == [
         ("filtered/web_clean", JANUARY, "en", "one.test", 1, 3, 14, 1, 4),  # a
         ("filtered/web_clean", JANUARY, "en", "two.test", 1, 4, 28, 0, None),  # d
@@ -195,65 +215,99 @@ def test_each_mart_is_an_asset_with_columns_checks_and_a_version_that_names_what
     assert all(column.description and column.type != "?" for column in columns.values())
 
 
+def copy_of(built: Any, folder: Path) -> Lake:
+    return Lake(shutil.copytree(built[0].root, folder / "lake"))
+
+
 def test_the_file_can_be_read_by_any_duckdb_also_while_it_is_replaced(built: Any, tmp_path: Path) -> None:
-    lake = build_lake(tmp_path / "lake")
-    run(lake)
-    query = "SELECT sum(documents), (SELECT count(*) FROM raw.web) FROM stats.documents WHERE \"table\" = 'raw/web'"
+    lake = copy_of(built, tmp_path)
+    file = lake.root / "lake.duckdb"
+    query = "SELECT sum(documents) FROM stats.documents WHERE \"table\" = 'raw/web'"
     code = f"""
 import duckdb, sys
-with duckdb.connect({str(lake.root / "lake.duckdb")!r}, read_only=True) as connection:
+with duckdb.connect({str(file)!r}, read_only=True) as connection:
     for line in sys.stdin:
-        print(connection.execute({query!r}).fetchone(), flush=True)
+        print(*connection.execute({query!r}).fetchone(), flush=True)
 """
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as reader:
         assert reader.stdin is not None
         assert reader.stdout is not None
-        reader.stdin.write("\n")
-        reader.stdin.flush()
-        assert reader.stdout.readline() == "(5, 5)\n"
-        write(lake, "raw/web", [], FEBRUARY)
-        write(lake, "rejects/web", [drop("r4", "record", "http_status"), drop("e", "extract", "no_text")], FEBRUARY)
+        print(file=reader.stdin, flush=True)
+        assert reader.stdout.readline() == "5\n"
+        # January is read again, and b is no document this time. The filtered set was made from the earlier version.
+        ledger = [drop(name, "record", "http_status") for name in ("r1", "r2", "r3", "b")]
+        write(lake, "rejects/web", ledger, JANUARY)
+        write(lake, "raw/web", [page(name) for name in "acd"], JANUARY)
         assert run(lake).success
-        reader.stdin.write("\n")
-        reader.stdin.close()
-        assert reader.stdout.readline() == "(5, 5)\n"
-    with duckdb.connect(str(lake.root / "lake.duckdb"), read_only=True) as connection:
-        assert connection.execute(query).fetchone() == (4, 4)
-    assert lake.version("stats/documents") == 2
+        print(file=reader.stdin, flush=True)
+        assert reader.stdout.readline() == "5\n"
+    with duckdb.connect(str(file), read_only=True) as connection:
+        assert connection.execute(query).fetchone() == (4,)
+        assert connection.execute("SELECT count(*) FROM raw.web").fetchone() == (4,)
+        assert connection.execute("SELECT count(*) FROM lake.lake.rejects").fetchone() == (8,)
+    assert ("filtered/web_clean", 4, 0) in mart(lake, "balance", "table", "documents_in", "difference")
+    assert ("raw/web", 11, 0) in mart(lake, "balance", "table", "documents_in", "difference")
+    assert [commit.rows for commit in lake.history("stats/documents") if commit.asset] == [7, 7]
     assert list(lake.scratch.iterdir()) == []
 
 
 def test_an_empty_lake_has_empty_statistics(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     assert run(lake).success
-    assert [table for table in lake.tables() if lake.scan(table).collect().height] == []
-    assert len(lake.tables()) == 6
+    assert {table: lake.scan(table).collect().height for table in lake.tables()} == {
+        f"stats/{name}": 0
+        for name in ("balance", "documents", "mixture_balance", "model_calls", "shard_fill", "waterfall")
+    }
 
 
-def test_a_lost_document_fails_the_check_and_can_be_seen(tmp_path: Path) -> None:
-    lake = build_lake(tmp_path / "lake")
+def test_a_lost_document_fails_the_run_and_can_be_seen(built: Any, tmp_path: Path) -> None:
+    lake = copy_of(built, tmp_path)
     write(lake, "rejects/web_clean", [drop("b", "quality", "words")], JANUARY)  # c is gone
     result = run(lake, raise_on_error=False)
     failed = {check.check_name for check in result.get_asset_check_evaluations() if not check.passed}
     assert failed == {"nothing_is_lost", "waterfall_adds_up"}
     assert not result.success
     assert ("filtered/web_clean", 1) in mart(lake, "balance", "table", "difference")
-    assert (lake.root / "lake.duckdb").exists()
 
 
-def test_a_source_built_again_does_not_unbalance_what_was_made_before(tmp_path: Path) -> None:
-    lake = build_lake(tmp_path / "lake")
-    write(lake, "raw/web", [page(name) for name in "abcde"[:4]] + [page("a") | {"doc_id": "f"}], JANUARY)
-    result = run(lake, raise_on_error=False)
-    balance = {(table, snapshot): rest for table, snapshot, *rest in mart(lake, "balance", "table", "snapshot", "difference")}
-    assert balance["filtered/web_clean", JANUARY] == [0]
-    assert balance["raw/web", JANUARY] == [-1]
-    assert not result.success
+def test_a_model_that_cannot_be_built_is_named_in_one_line(tmp_path: Path) -> None:
+    duckdb.connect(str(tmp_path / project.DATABASE)).close()
+    with pytest.raises(
+        project.DbtError, match=r"^dbt model \w+: .*Catalog Error: Table with name .* does not exist"
+    ) as error:
+        project.build(tmp_path)
+    assert "\n" not in str(error.value)
 
 
-def test_a_broken_model_is_named_in_one_line_and_changes_nothing(
-    built: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_two_processes_may_parse_the_project_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "a path with spaces"
+    shutil.copytree(project.FOLDER, folder, ignore=shutil.ignore_patterns("target"))
+    code = """
+import sys
+from pathlib import Path
+from assets.stats import project
+project.FOLDER = Path(sys.argv[1])
+assert "test.lakehouse.nothing_is_lost" in str(project.manifest()["child_map"])
+"""
+    command = [sys.executable, "-c", code, str(folder)]
+    root = Path(__file__).parents[2]
+    both = [subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
+    assert [process.communicate()[0] for process in both] == [b"", b""]
+    assert [process.returncode for process in both] == [0, 0]
+    assert len(list((folder / "target").iterdir())) == 1
+
+
+def test_a_project_that_is_not_there_or_wrong_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pass
+    monkeypatch.setattr(project, "FOLDER", tmp_path / "dbt")
+    with pytest.raises(project.DbtError, match=r"There is no dbt project in .*dbt: "):
+        project.manifest()
+    shutil.copytree(Path(__file__).parents[2] / "dbt", tmp_path / "dbt", ignore=shutil.ignore_patterns("target"))
+    (tmp_path / "dbt" / "models" / "documents.sql").write_text("select * from {{ ref('nowhere') }}")
+    with pytest.raises(project.DbtError, match=r"dbt cannot parse .*nowhere") as error:
+        project.manifest()
+    assert "\n" not in str(error.value)

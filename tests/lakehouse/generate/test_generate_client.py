@@ -67,14 +67,16 @@ def endpoint(base_url: str, **changes: Any) -> Endpoint:
 
 
 @contextmanager
-def server(status: int, body: Any, content_type: str = "application/json") -> Iterator[tuple[str, list[str]]]:
+def server(
+    status: int, body: Any, content_type: str = "application/json"
+) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """A server that gives every request the same answer; {headers} in it becomes what the client sent."""
-    asked: list[str] = []
+    asked: list[tuple[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            asked.append(sent)
+            asked.append((str(self.headers), sent))
             text = body if isinstance(body, str) else json.dumps(body)
             text = text.replace("{headers}", str(self.headers).replace("\n", " ")).replace(
                 "{sent}", json.dumps(sent)[1:-1]
@@ -244,8 +246,9 @@ def test_finished_calls_are_recorded_while_others_are_under_way() -> None:
             batch_rows=10,
         )
     assert sum(batches) == 40
-    assert len(batches) >= 4
-    assert max(batches) < 10 + 8
+    # A batch is due at 10 rows; with 9 waiting, all 8 calls under way may end at once: at most 17, so 3 batches.
+    assert max(batches) <= 9 + 8
+    assert len(batches) >= 3
 
 
 def test_a_record_that_fails_ends_the_run_with_its_own_error() -> None:
@@ -340,7 +343,9 @@ def test_key_and_prompt_leak_nowhere_even_if_the_server_repeats_them(
             generate(requests(3), address, record=rows.extend, error_budget=0)
         with pytest.raises(GenerationError) as refused:
             check_endpoint(address)
-    assert text_of(0) in json.loads(asked[0])["messages"][1]["content"]
+    headers, sent = asked[0]
+    assert f"Bearer {KEY}" in headers
+    assert "northern line" in sent
     seen = [str(rows), repr(address), str(caught.value), str(refused.value), caplog.text, *capfd.readouterr()]
     for error in (caught.value, refused.value):
         seen += [repr(error.__cause__), repr(error.__context__), repr(vars(error))]

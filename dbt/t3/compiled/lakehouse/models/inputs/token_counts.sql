@@ -1,4 +1,0 @@
--- Tokens of each tokenised document. Mixtures may tokenise a document each with its own tokenizer: the first by name counts.
-select component as "table", doc_id, arg_min(n_tokens, "table") as tokens
-from "y"."lake"."tokens"
-group by all

@@ -1,6 +1,0 @@
-
-
-select "table", component
-from "y"."stats"."mixture_balance"
-group by all
-having count(*) > 1

@@ -1,6 +1,0 @@
-
-
-select "table", source, snapshot, language, host
-from "y"."stats"."documents"
-group by all
-having count(*) > 1

@@ -1,5 +1,0 @@
-
-
-select share
-from "y"."stats"."mixture_balance"
-where not share between 0 and 1

@@ -1,1 +1,0 @@
-select * from "y"."stats"."model_calls" where calls <> ok + errors

@@ -1,1 +1,0 @@
-select * from "y"."stats"."balance" where difference <> 0
