@@ -113,7 +113,7 @@ def origin_of(
     """What a commit of `table` in this run carries as its metadata."""
     code_version = context.assets_def.specs_by_key[asset_key(table)].code_version or ""
     return Origin(
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         asset=table,
         code_version=code_version,
         config_hash=code_version.rpartition("-")[2],

@@ -117,9 +117,7 @@ def _preview(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, Any
     return {"first_rows": table_metadata(rows.cast({pl.Decimal: pl.Float64}).to_dicts())}
 
 
-def _checks(
-    context: dg.AssetExecutionContext, tests: Mapping[str, project.Verdict]
-) -> Iterator[dg.AssetCheckResult]:
+def _checks(context: dg.AssetExecutionContext, tests: Mapping[str, project.Verdict]) -> Iterator[dg.AssetCheckResult]:
     for spec in context.assets_def.check_specs:
         if spec.key in context.selected_asset_check_keys:
             outcome = tests[(spec.metadata or {})["dagster_dbt/unique_id"]]

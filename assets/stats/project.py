@@ -121,7 +121,7 @@ def _parsed() -> Path:
 
 
 def _dbt(command: str, folder: Path) -> str:
-    """Run dbt on a copy of the project in `folder`; return what it says, which is its exit status when all goes well."""
+    """Run dbt on a copy of the project in `folder`; return its errors, or its exit status."""
     for path in _files():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(FOLDER / path, folder / path)

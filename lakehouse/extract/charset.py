@@ -38,7 +38,7 @@ _XML_ENCODING = re.compile(rb"<\?xml\b[^>]*?\bencoding\s*=\s*[\"']([\w.:-]+)", r
 _HEADER_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _ISO_2022_JP = re.compile(rb"\x1b(?:\$[@B]|\([JI])")
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
-_UNREADABLE = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]")
+_CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\n\v\f\r\x1b")
 
 
 def decode(body: bytes, content_type: str | None) -> tuple[str, str]:
@@ -60,7 +60,8 @@ def decode(body: bytes, content_type: str | None) -> tuple[str, str]:
     Source: WHATWG Encoding Standard (names and labels); HTML Standard, 13.2.3.2 (prescan of the byte stream).
     """
     text, charset = _decode(body, content_type)
-    unreadable = sum(1 for _ in _UNREADABLE.finditer(text))
+    encoded = text.encode("utf-8", "replace")
+    unreadable = text.count("\ufffd") + len(encoded) - len(encoded.translate(None, _CONTROL))
     if unreadable > _MAX_UNREADABLE * len(text):
         share = unreadable / len(text)
         raise ExtractError("undecodable", f"{share:.0%} of the characters are control or replacement characters")
@@ -75,7 +76,9 @@ def _decode(body: bytes, content_type: str | None) -> tuple[str, str]:
         return text, "utf-8"
     attempts = []
     for name in _candidates(body, content_type):
-        charset, codec = _ENCODINGS.get(name, (name.replace("iso8859", "iso-8859").replace("cp125", "windows-125"), name))
+        charset, codec = _ENCODINGS.get(
+            name, (name.replace("iso8859", "iso-8859").replace("cp125", "windows-125"), name)
+        )
         text = body.decode(codec, "replace")
         if _is_clean(text):
             return text, charset
@@ -104,11 +107,14 @@ def _candidates(body: bytes, content_type: str | None) -> Iterator[str]:
     meta = _python_name(_XML_ENCODING.match(head.lstrip()) or _META_CHARSET.search(head))
     if meta is not None and meta.startswith("utf-16"):
         meta = "utf-8"  # the declaration could be read, so it is wrong (HTML Standard, prescan, step 15)
-    detected = _detect(body)
     declared = [name for name in (header, meta) if name is not None]
+    if _ISO_2022_JP.search(body):
+        declared.insert(0, "iso2022_jp")  # nothing else holds its escape sequences
+    detected = _detect(body)
     # Servers send their default, Latin-1, with pages in any script; and header and page contradict each other.
-    if len(set(declared)) == 2 and detected == meta or declared[:1] == ["cp1252"] and not _looks_latin(body):
-        declared = [detected, *declared]
+    contradicted = len(set(declared)) > 1 and detected == meta
+    if contradicted or (declared[:1] == ["cp1252"] and not _looks_latin(body)):
+        declared.insert(0, detected)
     yield from dict.fromkeys([*declared, detected, "cp1252"])
 
 

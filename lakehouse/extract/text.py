@@ -17,7 +17,9 @@ _MAX_ATTRIBUTES = 10_000
 # Tuned on benchmarks/extraction.py; resiliparse's own rules find the rest.
 _BOILERPLATE = ["footer", "[class*=gallery]:not(body,article,main)"]
 
-_EMPTY_ELEMENT = re.compile(r"<(a|div|p|span|script|title|em|strong|i|b|td|li)((?:\s+[\w:-]+\s*=\s*\"[^\"<>]*\")*\s*)/>")
+_EMPTY_ELEMENT = re.compile(
+    r"<(a|div|p|span|script|title|em|strong|i|b|td|li)((?:\s+[\w:-]+\s*=\s*\"[^\"<>]*\")*\s*)/>"
+)
 # Elements without an end tag, or whose end tag may be left out, do not nest.
 _NESTING_TAG = re.compile(
     r"<(/?)(?!(?:area|base|br|col|dd|dt|embed|hr|img|input|li|link|meta|option|p|param|source|td|th|tr|track|wbr)\b)[a-z]",
@@ -62,11 +64,20 @@ def _check_nesting(html: str) -> None:
 
 
 def _check_attributes(html: str) -> None:
-    for piece in html.split(">"):
-        if len(piece) > 2 * _MAX_ATTRIBUTES and (start := _TAG_START.search(piece)):
-            n_attributes = len(_QUOTED.sub("", piece[start.start() :]).split())
+    place = 0
+    while place < len(html):
+        # Looking at one window after the other costs next to nothing, unlike looking at each tag.
+        if html.find(">", place, place + _MAX_ATTRIBUTES) >= 0:
+            place += _MAX_ATTRIBUTES
+            continue
+        end = html.find(">", place)
+        end = len(html) if end < 0 else end
+        start = _TAG_START.search(html, html.rfind(">", 0, place) + 1, end)
+        if start is not None:
+            n_attributes = len(_QUOTED.sub("", html[start.start() : end]).split())
             if n_attributes > _MAX_ATTRIBUTES:
                 raise ExtractError("hostile_markup", f"a tag has {n_attributes:,} attributes")
+        place = end + 1
 
 
 def extract_text(tree: HTMLTree) -> str:
@@ -97,16 +108,18 @@ def _protect_content(tree: HTMLTree) -> None:
     if body is None:
         return
     # Every <ul> that is fewer than four levels deep counts as a menu: hand-written pages would lose all their lists.
-    for _ in range(3):
-        wrapper = tree.create_element("div")
-        wrapper.append(*body.child_nodes)
-        body.append(wrapper)
+    wrapper = inner = tree.create_element("div")
+    for _ in range(2):
+        inner = inner.append_child(tree.create_element("div"))
+    while (child := body.first_child) is not None:  # child_nodes looks each one up from the first
+        inner.append_child(child)
+    body.append_child(wrapper)
     # Figures are dropped with the code and the tables in them.
-    for content in body.query_selector_all("figure pre, figure table"):
+    for content in body.query_selector_all("figure pre, figure table").values():
         if (figure := content.closest("figure")) is not None:
             figure.before(content)
     # DocBook's name for a table's frame is close to "table of contents".
-    for frame in body.query_selector_all("div.table-contents"):
+    for frame in body.query_selector_all("div.table-contents").values():
         frame.remove_attribute("class")
 
 

@@ -36,7 +36,7 @@ def rejected_rows(judged: pl.DataFrame) -> pl.DataFrame:
     """The other answers as rows of `schema.REJECTS`: stage "gate", rule "gate_<name>", or "call_failed".
 
     A row's doc_id is the one that the document would have had: the anchor itself is not rejected, and several recipes
-    may rewrite it. kept_id stays null: it names a copy that was kept instead, and there is none.
+    may rewrite it. Its parent is the anchor.
 
     Args:
         judged: what `gates.judge` returns.

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from lakehouse import identity, schema
-
-Numbers = npt.NDArray[np.int64]
 
 STAGE = 1
 """Every document is of the one stage that there is."""
@@ -64,6 +61,7 @@ def mix(
     brings the total nearer to the target; where the last one would miss it by as much as it was missed before, it
     stays out. A component never exceeds its max_repeats. One that cannot reach its target is `short`: the mixture is
     smaller, and the others keep their targets. The training order is a second shuffle, independent of the first.
+    Takes about 400 bytes of memory a candidate, the candidates included.
 
     Args:
         candidates: doc_id (unique), snapshot, component (a table), text_id, n_tokens, parents.
@@ -75,9 +73,8 @@ def mix(
     """
     _check_declaration(components, token_budget)
     _check_candidates(candidates, components)
-    rows = candidates.select("component", "doc_id", "n_tokens", key=_keys(seed, "draw", candidates)).with_row_index(
-        "row"
-    )
+    rows = candidates.select("component", "doc_id", "n_tokens", key=_keys(seed, "draw", candidates))
+    rows = rows.with_row_index("row")
     tokens_of = dict(rows.group_by("component").agg(pl.col("n_tokens").sum()).iter_rows())
     available = {component.table: tokens_of.get(component.table, 0) for component in components}
     total_weight = math.fsum(part.weight for part in components)
@@ -160,12 +157,9 @@ def _draw(part: pl.DataFrame, target: int, capacity: int) -> pl.DataFrame:
     sums = np.concatenate([[0], np.cumsum(part["n_tokens"].to_numpy())])
     epochs, rest = divmod(target, int(sums[-1]) or 1)
     more = int(np.searchsorted(sums, rest, side="right")) - 1
-    if (
-        more + 1 < len(sums)
-        and sums[more + 1] - rest < rest - sums[more]
-        and epochs * sums[-1] + sums[more + 1] <= capacity
-    ):
-        more += 1
+    if more + 1 < len(sums):
+        nearer = sums[more + 1] - rest < rest - sums[more]
+        more += int(nearer and epochs * sums[-1] + sums[more + 1] <= capacity)
     repeats = epochs + (pl.int_range(pl.len()) < more).cast(pl.Int64)
     return part.with_columns(repeats=repeats).filter(pl.col("repeats") > 0)
 

@@ -165,10 +165,12 @@ class Encoder:
                 f"the tokenizer definition is of a kind that cannot be encoded fast: {error}"
             ) from error
         self._check_agreement(definition)
+        head, tail = self.encode([_PROBE[:_PROBE_CUT], _PROBE[_PROBE_CUT:]])
+        self._can_cut = np.array_equal(np.concatenate([head, tail]), self.encode([_PROBE])[0])
 
     def encode(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
         """Token ids of each text, without an end-of-document token."""
-        if self._can_cut and any(len(text) > _PART_CHARACTERS for text in texts):
+        if any(len(text) > _PART_CHARACTERS for text in texts) and self._can_cut:
             return [np.concatenate([self._array(part) for part in _parts(text)]) for text in texts]
         return [np.array(ids, dtype=np.int32) for ids in self._kitoken.encode_all(list(texts))]
 
@@ -180,14 +182,11 @@ class Encoder:
         return self._tokenizers.decode(np.asarray(ids).tolist(), skip_special_tokens=False)
 
     def _check_agreement(self, definition: str) -> None:
-        expected = self._tokenizers.encode(_PROBE, add_special_tokens=False).ids
-        if self._kitoken.encode(_PROBE) != expected:
+        if self._kitoken.encode(_PROBE) != self._tokenizers.encode(_PROBE, add_special_tokens=False).ids:
             raise TokenizerError(
                 "this tokenizer is not supported: the fast encoder gives other ids than the tokenizers library. "
                 "Byte-level BPE definitions (GPT-2, Llama 3, Qwen, …) work."
             )
-        head, tail = _PROBE[:_PROBE_CUT], _PROBE[_PROBE_CUT:]
-        self._can_cut = self._kitoken.encode(head) + self._kitoken.encode(tail) == expected
         for token in _special_tokens(json.loads(definition)):
             if self._tokenizers.token_to_id(token) in self._kitoken.encode(f"a{token} b"):
                 raise TokenizerError(

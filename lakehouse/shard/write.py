@@ -79,7 +79,7 @@ def shuffle_tokens(unit: ShuffleUnit) -> list[str]:
         The files.
 
     Raises:
-        ShardError: a document has fewer tokens than the plan expects.
+        ShardError: a document has another number of tokens than the plan expects.
     """
     plan = pl.scan_parquet(unit.pieces_file).select("shard", "sequence", "start", "length", "doc_id", "document_start")
     documents = (
@@ -89,15 +89,13 @@ def shuffle_tokens(unit: ShuffleUnit) -> list[str]:
         .collect()
     )
     sizes = documents.select("doc_id", n_tokens=pl.col("token_ids").list.len().cast(pl.Int64))
-    pieces = (
-        plan.join(sizes.with_columns(first=pl.col("n_tokens").cum_sum() - pl.col("n_tokens")).lazy(), on="doc_id")
-        .sort("shard", "sequence", "start")
-        .collect()
-    )
-    short = pieces.filter(pl.col("document_start") + pl.col("length") > pl.col("n_tokens"))
-    if len(short):
+    places = sizes.with_columns(first=pl.col("n_tokens").cum_sum() - pl.col("n_tokens"))
+    pieces = plan.join(places.lazy(), on="doc_id").sort("shard", "sequence", "start").collect()
+    planned = (pl.col("document_start") + pl.col("length")).max().over("doc_id")
+    changed = pieces.filter(planned != pl.col("n_tokens"))
+    if len(changed):
         raise ShardError(
-            f"document {short['doc_id'][0]} in {unit.token_file} has fewer tokens than the mixture says: "
+            f"document {changed['doc_id'][0]} in {unit.token_file} has another number of tokens than in the mixture: "
             "the token table has changed since. Build the mixture again."
         )
     tokens = documents.filter(pl.col("token_ids").list.len() > 0)["token_ids"].explode().to_numpy()
@@ -157,7 +155,7 @@ def _with_tokens(unit: ShardUnit, plan: pl.DataFrame) -> pl.DataFrame:
 
 def _place(pieces: pl.DataFrame, unit: ShardUnit) -> tuple[Tokens, npt.NDArray[np.int64]]:
     """Sequences × sequence_length tokens, and how many of each sequence are not padding."""
-    count = int(pieces["sequence"].max() or 0) + 1  # type: ignore[arg-type]
+    count = pieces["sequence"].n_unique()
     sequences = np.full((count, unit.sequence_length), unit.end_of_document, dtype=unit.dtype)
     flat = sequences.reshape(-1)
     places = pieces["sequence"].to_numpy() * unit.sequence_length + pieces["start"].to_numpy()

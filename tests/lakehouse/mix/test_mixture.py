@@ -218,7 +218,9 @@ def test_components_that_share_a_document_are_refused():
         doc_id=pl.Series(["x", "y", "y"])
     )
     parts = [Component("filtered/web", 1), Component("filtered/edu", 1)]
-    with pytest.raises(MixtureError, match="document y is a candidate more than once, in filtered/edu and filtered/web"):
+    with pytest.raises(
+        MixtureError, match="document y is a candidate more than once, in filtered/edu and filtered/web"
+    ):
         mix(documents, parts, token_budget=None, seed=0)
 
 

@@ -187,7 +187,9 @@ def test_a_token_file_that_changed_since_the_mixture_is_noticed(tmp_path):
     plan = plan_shards(drawn(token_files), sequence_length=SEQUENCE_LENGTH, sequences_per_shard=50, name="main")
     pieces_file = str(tmp_path / "pieces.parquet")
     plan.pieces.write_parquet(pieces_file)
-    shorter = pl.read_parquet(token_files[0]).with_columns(pl.col("token_ids").list.head(3))
-    shorter.write_parquet(token_files[0])
-    with pytest.raises(ShardError, match="fewer tokens than the mixture says"):
-        shuffle_tokens(ShuffleUnit("a", token_files[0], pieces_file, str(tmp_path / "scratch")))
+    tokens = pl.read_parquet(token_files[0])
+    unit = ShuffleUnit("a", token_files[0], pieces_file, str(tmp_path / "scratch"))
+    for other in (pl.col("token_ids").list.head(3), pl.concat_list("token_ids", pl.lit(0, pl.Int32))):
+        tokens.with_columns(token_ids=other).write_parquet(token_files[0])
+        with pytest.raises(ShardError, match="another number of tokens than in the mixture"):
+            shuffle_tokens(unit)

@@ -33,6 +33,7 @@ TEXTS = [
     "Der schnelle braune Fuchs springt über den faulen Hund; die anderen Füchse stört das nicht.",
     "Быстрая лиса прыгает через ленивую собаку. सभी मनुष्यों को गौरव और अधिकारों के मामले में जन्मजात स्वतन्त्रता प्राप्त है।",
     "人人生而自由，在尊严和权利上一律平等。 すべての人間は自由である。 모든 인간은 자유롭다. มนุษย์ทั้งหลายเกิดมามีอิสระ",
+    "Markup <|system|> such as this <|user|> teaches the tokenizer <|system|> to merge a space <|user|> with a mark.",
     "def pack(lengths):\n    return [x for x in lengths if x > 0]\n\n\n",
 ] * 3
 
@@ -93,6 +94,7 @@ def test_the_vocabulary_holds_all_bytes_and_one_special_token(encoder, definitio
     assert len(vocabulary) == encoder.vocabulary_size <= 700
     assert len(vocabulary) > 257
     assert encoder.tokenizer_id == tokenizer_id(definition)
+    assert encoder.decode([0]) == "<|endoftext|>"
 
 
 def test_training_learns_the_words_of_the_texts(encoder):
