@@ -144,7 +144,8 @@ class Planner:
         if not self._lake.exists(table):
             return []
         is_read: Callable[[Commit], bool]
-        if table == table_name(key):
+        together = {table_name(member) for member in self._graph.get(key).execution_set_asset_keys} | {table_name(key)}
+        if table in together:
             # A set that drops what earlier snapshots have depends on their partitions of itself.
             is_read = lambda commit: (commit.partition or "") < (snapshot or "")  # noqa: E731
         else:

@@ -27,28 +27,25 @@ UNDETERMINED = "und"
 _SAMPLE = 500
 _MIN_LETTERS = 20
 
-# ISO 639-3 codes that have an ISO 639-1 code, as "639-3 639-1". An individual language of a macrolanguage counts as
+# ISO 639-3 codes that have an ISO 639-1 code, as 639-3:639-1. An individual language of a macrolanguage counts as
 # the macrolanguage where the two share a written standard: short Cantonese and Mandarin texts cannot be told apart.
-_TWO_LETTERS = dict(
-    pair.split(":")
-    for pair in (
-        "aar:aa abk:ab afr:af aka:ak amh:am ara:ar arb:ar arg:an ary:ar arz:ar asm:as ava:av ave:ae aym:ay ayr:ay "
-        "aze:az azj:az bak:ba bam:bm bel:be ben:bn bis:bi bod:bo bos:bs bre:br bul:bg cat:ca ces:cs cha:ch che:ce "
-        "chu:cu chv:cv cmn:zh cor:kw cos:co cre:cr cym:cy dan:da deu:de div:dv dzo:dz ekk:et ell:el eng:en epo:eo "
-        "est:et eus:eu ewe:ee fao:fo fas:fa fij:fj fin:fi fra:fr fry:fy ful:ff fuv:ff gla:gd gle:ga glg:gl glv:gv "
-        "grn:gn gug:gn guj:gu hat:ht hau:ha hbs:sh heb:he her:hz hin:hi hmo:ho hrv:hr hun:hu hye:hy ibo:ig ido:io "
-        "iii:ii iku:iu ile:ie in:id ina:ia ind:id ipk:ik isl:is ita:it iw:he jav:jv ji:yi jpn:ja jw:jv kal:kl kan:kn "
-        "kas:ks kat:ka kau:kr kaz:kk khk:mn khm:km kik:ki kin:rw kir:ky kmr:ku kom:kv kon:kg kor:ko kua:kj kur:ku "
-        "lao:lo lat:la lav:lv lim:li lin:ln lit:lt ltz:lb lub:lu lug:lg lvs:lv mah:mh mal:ml mar:mr mkd:mk mlg:mg "
-        "mlt:mt mo:ro mon:mn mri:mi msa:ms mya:my nau:na nav:nv nbl:nr nde:nd ndo:ng nep:ne nld:nl nno:nn nob:no "
-        "nor:no npi:ne nya:ny oci:oc oji:oj ori:or orm:om ory:or oss:os pan:pa pes:fa pli:pi plt:mg pol:pl por:pt "
-        "prs:fa pus:ps que:qu quy:qu roh:rm ron:ro run:rn rus:ru sag:sg san:sa sin:si slk:sk slv:sl sme:se smo:sm "
-        "sna:sn snd:sd som:so sot:st spa:es sqi:sq srd:sc srp:sr ssw:ss sun:su swa:sw swe:sv swh:sw tah:ty tam:ta "
-        "tat:tt tel:te tgk:tg tgl:tl tha:th tir:ti ton:to tsn:tn tso:ts tuk:tk tur:tr twi:tw uig:ug ukr:uk urd:ur "
-        "uzb:uz uzn:uz uzs:uz ven:ve vie:vi vol:vo wln:wa wol:wo wuu:zh xho:xh ydd:yi yid:yi yor:yo yue:zh zha:za "
-        "zho:zh zsm:ms zul:zu zxx:und"
-    ).split()
-)
+_TWO_LETTERS_TABLE = """
+    aar:aa abk:ab afr:af aka:ak amh:am ara:ar arb:ar arg:an ary:ar arz:ar asm:as ava:av ave:ae aym:ay ayr:ay aze:az
+    azj:az bak:ba bam:bm bel:be ben:bn bis:bi bod:bo bos:bs bre:br bul:bg cat:ca ces:cs cha:ch che:ce chu:cu chv:cv
+    cmn:zh cor:kw cos:co cre:cr cym:cy dan:da deu:de div:dv dzo:dz ekk:et ell:el eng:en epo:eo est:et eus:eu ewe:ee
+    fao:fo fas:fa fij:fj fin:fi fra:fr fry:fy ful:ff fuv:ff gla:gd gle:ga glg:gl glv:gv grn:gn gug:gn guj:gu hat:ht
+    hau:ha hbs:sh heb:he her:hz hin:hi hmo:ho hrv:hr hun:hu hye:hy ibo:ig ido:io iii:ii iku:iu ile:ie in:id ina:ia
+    ind:id ipk:ik isl:is ita:it iw:he jav:jv ji:yi jpn:ja jw:jv kal:kl kan:kn kas:ks kat:ka kau:kr kaz:kk khk:mn
+    khm:km kik:ki kin:rw kir:ky kmr:ku kom:kv kon:kg kor:ko kua:kj kur:ku lao:lo lat:la lav:lv lim:li lin:ln lit:lt
+    ltz:lb lub:lu lug:lg lvs:lv mah:mh mal:ml mar:mr mkd:mk mlg:mg mlt:mt mo:ro mon:mn mri:mi msa:ms mya:my nau:na
+    nav:nv nbl:nr nde:nd ndo:ng nep:ne nld:nl nno:nn nob:no nor:no npi:ne nya:ny oci:oc oji:oj ori:or orm:om ory:or
+    oss:os pan:pa pes:fa pli:pi plt:mg pol:pl por:pt prs:fa pus:ps que:qu quy:qu roh:rm ron:ro run:rn rus:ru sag:sg
+    san:sa sin:si slk:sk slv:sl sme:se smo:sm sna:sn snd:sd som:so sot:st spa:es sqi:sq srd:sc srp:sr ssw:ss sun:su
+    swa:sw swe:sv swh:sw tah:ty tam:ta tat:tt tel:te tgk:tg tgl:tl tha:th tir:ti ton:to tsn:tn tso:ts tuk:tk tur:tr
+    twi:tw uig:ug ukr:uk urd:ur uzb:uz uzn:uz uzs:uz ven:ve vie:vi vol:vo wln:wa wol:wo wuu:zh xho:xh ydd:yi yid:yi
+    yor:yo yue:zh zha:za zho:zh zsm:ms zul:zu zxx:und
+"""
+_TWO_LETTERS = dict(pair.split(":") for pair in _TWO_LETTERS_TABLE.split())
 _LABEL = re.compile(r"(?:__label__)?([A-Za-z]{2,3})(?:[_-].*)?")
 
 
@@ -157,8 +154,8 @@ def _identify_with_langid(samples: list[str]) -> tuple[list[str], npt.NDArray[np
     return [model.languages[index] for index in best], scores
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
-def _score(data, ends, next_state, row, feature_of, weights, prior, language_of, n_languages):  # type: ignore[no-untyped-def]  # numba infers
+@numba.njit(cache=True, nogil=True)
+def _score(data, ends, next_state, row, feature_of, weights, prior, language_of, n_languages):  # type: ignore[no-untyped-def]
     """Best language and its probability for each of the texts that `data` holds one after the other."""
     n_features, n_classes = weights.shape
     counts = np.zeros(n_features, np.int64)

@@ -71,15 +71,16 @@ def tokenise(texts: pl.Series) -> Words:
 
     White space and letters are Unicode's, in the version that Polars knows, whatever the version of Python.
     """
-    buffers = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_string()).buffers()
-    ends = np.cumsum(texts.str.len_bytes().fill_null(0).to_numpy(), dtype=np.int64)
-    n_bytes = int(ends[-1]) if len(ends) else 0
-    data = np.frombuffer(buffers[2], np.uint8, n_bytes) if n_bytes else np.zeros(0, np.uint8)
-    # A word takes a byte and, except a text's last one, a space: pages beyond the words found are never touched.
-    most = n_bytes // 2 + len(ends)
+    array = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_string())
+    _, bounds_buffer, data_buffer = array.buffers()
+    bounds = np.frombuffer(bounds_buffer if len(array) else bytes(8), np.int64)
+    bounds = bounds[array.offset : array.offset + len(array) + 1]
+    data = np.frombuffer(data_buffer or b"", np.uint8)
+    # A word takes a byte and, except a text's last one, a space. Memory beyond the words found is never touched.
+    most = (bounds[-1] - bounds[0]) // 2 + len(array)
     lengths, has_letter, hashes = np.empty(most, np.int32), np.empty(most, np.bool_), np.empty(most, np.uint64)
-    offsets, unspaced = np.zeros(len(ends) + 1, np.int64), np.zeros(len(ends), np.bool_)
-    _tokenise(data, ends, *_character_tables(), offsets, lengths, has_letter, hashes, unspaced)
+    offsets, unspaced = np.zeros(len(bounds), np.int64), np.zeros(len(array), np.bool_)
+    _tokenise(data, bounds, *_character_tables(), offsets, lengths, has_letter, hashes, unspaced)
     n_words = offsets[-1]
     return Words(offsets, lengths[:n_words], has_letter[:n_words], hashes[:n_words], unspaced)
 
@@ -99,19 +100,19 @@ def _character_tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
     return classes, lower
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc]
-def _tokenise(data, ends, classes, lower, offsets, lengths, has_letter, hashes, unspaced):  # type: ignore[no-untyped-def]  # numba infers
-    """Fill `offsets`, `lengths`, `has_letter`, `hashes` and `unspaced` from texts in UTF-8, one after the other."""
+@numba.njit(cache=True, nogil=True)
+def _tokenise(data, bounds, classes, lower, offsets, lengths, has_letter, hashes, unspaced):  # type: ignore[no-untyped-def]  # numba infers
+    """Fill `offsets` and what follows it from texts in UTF-8, of which text t is data[bounds[t] : bounds[t + 1]]."""
     word = 0
-    place = 0
-    for text in range(len(ends)):
+    for text in range(len(unspaced)):
+        place = bounds[text]
         letters = 0
         unspaced_letters = 0
         inside = False  # of a word
         length = core_length = 0  # characters since the core began; of those, up to the last that is in the core
         running = core_hash = np.uint64(0)
         letter_seen = False
-        while place < ends[text]:
+        while place < bounds[text + 1]:
             code, size = _decode(data, place)
             place += size
             kind = classes[code]
@@ -142,7 +143,7 @@ def _tokenise(data, ends, classes, lower, offsets, lengths, has_letter, hashes, 
         unspaced[text] = 2 * unspaced_letters > letters
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[misc]
+@numba.njit(cache=True, nogil=True, inline="always")
 def _decode(data, place):  # type: ignore[no-untyped-def]  # numba infers
     """The code point at `place` and its size in bytes; the bytes are valid UTF-8."""
     first = np.uint32(data[place])

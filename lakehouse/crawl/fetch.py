@@ -145,7 +145,9 @@ class _Recorder(io.BufferedReader):
     def recorded(self) -> bytes:
         """The header block with its empty line; nothing is recorded from here on."""
         head, self._head = bytes(self._head or b""), None
-        return head if head.endswith((b"\n\n", b"\n\r\n")) else head + b"\r\n"
+        if not head.endswith((b"\n\n", b"\n\r\n")):
+            raise HTTPException("the connection ended in the header block")
+        return head
 
 
 def _read_body(response: HTTPResponse, max_bytes: int, deadline: float) -> tuple[bytes, Truncation | None]:

@@ -79,8 +79,8 @@ def links_of(message: HttpMessage, url: str) -> list[str]:
     body = decode_body(message, _DECODED_LIMIT)
     document = HTMLTree.parse(_decoded(body, content_type)).document
     assert document is not None
-    # A copy of the list of elements: resiliparse walks the document anew for each step through the list itself.
-    for meta in document.query_selector_all("meta[name]")[:]:
+    # `values()`, because resiliparse walks the whole document anew for each step through the list itself.
+    for meta in document.query_selector_all("meta[name]").values():
         if _attribute(meta, "name").lower() == "robots":
             words = re.split(r"[\s,]+", _attribute(meta, "content").lower())
             if "nofollow" in words or "none" in words:
@@ -89,7 +89,7 @@ def links_of(message: HttpMessage, url: str) -> list[str]:
     base_url = _resolved(url, _attribute(base, "href")) if base else url
     followed = [
         element
-        for element in document.query_selector_all("a[href], area[href]")[:]
+        for element in document.query_selector_all("a[href], area[href]").values()
         if "nofollow" not in _attribute(element, "rel").lower().split()
     ]
     links = (canonical_url(_attribute(element, "href"), base_url) for element in followed)

@@ -10,6 +10,8 @@ from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 from lakehouse.extract.errors import ExtractError
 
 _PRESCAN_BYTES = 4_096  # WHATWG asks for 1,024 at least; pages with much before their <meta> are common
+_JUDGED_CHARACTERS = 10_000  # enough to tell text from something else
+_FEW_ACCENTS = 10
 _MAX_UNREADABLE = 0.05  # share of characters; text has none, random bytes have over a tenth
 
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16le"), (b"\xfe\xff", "utf-16be"))
@@ -37,8 +39,8 @@ _META_CHARSET = re.compile(rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:-]+)",
 _XML_ENCODING = re.compile(rb"<\?xml\b[^>]*?\bencoding\s*=\s*[\"']([\w.:-]+)", re.IGNORECASE)
 _HEADER_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _ISO_2022_JP = re.compile(rb"\x1b(?:\$[@B]|\([JI])")
+_UNREADABLE = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]")
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
-_CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\n\v\f\r\x1b")
 
 
 def decode(body: bytes, content_type: str | None) -> tuple[str, str]:
@@ -60,10 +62,10 @@ def decode(body: bytes, content_type: str | None) -> tuple[str, str]:
     Source: WHATWG Encoding Standard (names and labels); HTML Standard, 13.2.3.2 (prescan of the byte stream).
     """
     text, charset = _decode(body, content_type)
-    encoded = text.encode("utf-8", "replace")
-    unreadable = text.count("\ufffd") + len(encoded) - len(encoded.translate(None, _CONTROL))
-    if unreadable > _MAX_UNREADABLE * len(text):
-        share = unreadable / len(text)
+    beginning = text[:_JUDGED_CHARACTERS]
+    unreadable = len(_UNREADABLE.findall(beginning))
+    if unreadable > _MAX_UNREADABLE * len(beginning):
+        share = unreadable / len(beginning)
         raise ExtractError("undecodable", f"{share:.0%} of the characters are control or replacement characters")
     return text, charset
 
@@ -72,13 +74,13 @@ def _decode(body: bytes, content_type: str | None) -> tuple[str, str]:
     for mark, charset in _BYTE_ORDER_MARKS:
         if body.startswith(mark):
             return body[len(mark) :].decode(charset, "replace"), charset
-    if (text := _as_utf8(body)) is not None:
+    evident = _evident(body)
+    if evident is None and (text := _as_utf8(body)) is not None:
         return text, "utf-8"
-    attempts = []
-    for name in _candidates(body, content_type):
-        charset, codec = _ENCODINGS.get(
-            name, (name.replace("iso8859", "iso-8859").replace("cp125", "windows-125"), name)
-        )
+    attempts: list[tuple[int, int, str, str]] = []
+    for name in [evident] if evident else _candidates(body, content_type):
+        same = name.replace("iso8859", "iso-8859").replace("cp125", "windows-125")
+        charset, codec = _ENCODINGS.get(name, (same, name))
         text = body.decode(codec, "replace")
         if _is_clean(text):
             return text, charset
@@ -88,14 +90,23 @@ def _decode(body: bytes, content_type: str | None) -> tuple[str, str]:
 
 
 def _as_utf8(body: bytes) -> str | None:
-    if b"\x00" in body[:_PRESCAN_BYTES] or _ISO_2022_JP.search(body):
-        return None  # UTF-16 and ISO-2022-JP are valid UTF-8 too
-    text = body.decode("utf-8", "replace")
-    return text if _is_clean(text) else None
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        text = body.decode("utf-8", "replace")
+        return text if _is_clean(text) else None
+
+
+def _evident(body: bytes) -> str | None:
+    """The charset that the bytes alone give away, though they are valid UTF-8 too."""
+    beginning = body[:_PRESCAN_BYTES]
+    if 4 * beginning.count(0) > len(beginning):
+        return "utf-16-le" if beginning[1::2].count(0) > beginning[::2].count(0) else "utf-16-be"
+    return "iso2022_jp" if b"\x1b" in body and _ISO_2022_JP.search(body) else None
 
 
 def _is_clean(text: str) -> bool:
-    """Whether at most a tenth of what is not ASCII failed to decode: a damaged byte here and there is no other charset."""
+    """Whether at most a tenth of what is not ASCII failed to decode: a few damaged bytes are no other charset."""
     errors = text.count("\ufffd")
     return errors == 0 or 10 * errors <= len(text) - len(text.encode("ascii", "ignore"))
 
@@ -108,12 +119,10 @@ def _candidates(body: bytes, content_type: str | None) -> Iterator[str]:
     if meta is not None and meta.startswith("utf-16"):
         meta = "utf-8"  # the declaration could be read, so it is wrong (HTML Standard, prescan, step 15)
     declared = [name for name in (header, meta) if name is not None]
-    if _ISO_2022_JP.search(body):
-        declared.insert(0, "iso2022_jp")  # nothing else holds its escape sequences
     detected = _detect(body)
     # Servers send their default, Latin-1, with pages in any script; and header and page contradict each other.
     contradicted = len(set(declared)) > 1 and detected == meta
-    if contradicted or (declared[:1] == ["cp1252"] and not _looks_latin(body)):
+    if contradicted or (declared[:1] == ["cp1252"] and not _looks_latin(_HIGH_BYTES.findall(body))):
         declared.insert(0, detected)
     yield from dict.fromkeys([*declared, detected, "cp1252"])
 
@@ -127,8 +136,9 @@ def _python_name(label: re.Match[str] | re.Match[bytes] | None) -> str | None:
 
 
 def _detect(body: bytes) -> str:
-    if body.startswith((b"<\x00", b"\x00<")):
-        return "utf-16-le" if body[1] == 0 else "utf-16-be"
+    accents = _HIGH_BYTES.findall(body)
+    if len(accents) < _FEW_ACCENTS and _looks_latin(accents):
+        return "cp1252"  # too little to go by
     # With WHATWG names on, uchardet's answer for Korean (cp949) would become UTF-8.
     name: str | None = detect_encoding(body, html5_compatible=False)
     if name is None:
@@ -136,7 +146,6 @@ def _detect(body: bytes) -> str:
     return name if name in _ENCODINGS else map_encoding_to_html5(name, fallback_utf8=False) or "cp1252"
 
 
-def _looks_latin(body: bytes) -> bool:
+def _looks_latin(accents: list[bytes]) -> bool:
     """Whether accented letters stand alone, as in Western languages, and not in whole words, as in other scripts."""
-    lengths = [len(run) for run in _HIGH_BYTES.findall(body)]
-    return 4 * sum(length > 3 for length in lengths) <= len(lengths)
+    return 4 * sum(len(run) > 3 for run in accents) <= len(accents)

@@ -27,7 +27,7 @@ _NO_TRAINING = re.compile(r"\b(?:ai-train|train-ai|train-genai)\s*=\s*(?:no?\b|\
 def metas(tree: HTMLTree) -> dict[str, list[str]]:
     """Contents of the page's <meta> elements by their `name`, `property` or `http-equiv`, in lower case."""
     found: dict[str, list[str]] = {}
-    for meta in _select(tree, "meta"):
+    for meta in _select(tree, "meta[content]"):
         name = meta.get_attribute("name") or meta.get_attribute("property") or meta.get_attribute("http-equiv")
         if name and (content := meta.get_attribute("content")):
             found.setdefault(name.strip().lower(), []).append(content)
@@ -36,8 +36,13 @@ def metas(tree: HTMLTree) -> dict[str, list[str]]:
 
 def find_title(tree: HTMLTree, metas: dict[str, list[str]]) -> str | None:
     """The page's <title>, else its og:title, else its first <h1>."""
-    headings = (heading.text_content for heading in _select(tree, "h1"))
-    return _first(itertools.chain([tree.title], metas.get("og:title", ()), headings))
+    return _first(_titles(tree, metas))
+
+
+def _titles(tree: HTMLTree, metas: dict[str, list[str]]) -> Iterator[str | None]:
+    yield tree.title
+    yield from metas.get("og:title", ())
+    yield from (heading.text_content for heading in _select(tree, "h1"))
 
 
 def find_license(tree: HTMLTree, metas: dict[str, list[str]], headers: Sequence[tuple[str, str]]) -> str | None:

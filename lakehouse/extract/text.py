@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
+from resiliparse.parse.html.node import ElementNode
 
 from lakehouse.extract.errors import ExtractError
 
@@ -14,24 +16,26 @@ _TINY_CHARACTERS = 500
 _MAX_OPEN_ELEMENTS_TIMES_TAGS = 100_000_000  # two seconds at most
 _MAX_ATTRIBUTES = 10_000
 
+_SHALLOW_LISTS = "body > ul, body > * > ul, body > * > * > ul"
+_MAX_SHALLOW_LISTS = 1_000  # more would only cost time
+
 # Tuned on benchmarks/extraction.py; resiliparse's own rules find the rest.
 _BOILERPLATE = ["footer", "[class*=gallery]:not(body,article,main)"]
 
 _EMPTY_ELEMENT = re.compile(
     r"<(a|div|p|span|script|title|em|strong|i|b|td|li)((?:\s+[\w:-]+\s*=\s*\"[^\"<>]*\")*\s*)/>"
 )
-# Elements without an end tag, or whose end tag may be left out, do not nest.
+# Elements without an end tag, or whose end tag may be left out, do not nest; nor do SVG's shapes.
 _NESTING_TAG = re.compile(
-    r"<(/?)(?!(?:area|base|br|col|dd|dt|embed|hr|img|input|li|link|meta|option|p|param|source|td|th|tr|track|wbr)\b)[a-z]",
+    r"<(/?)(?!(?:area|base|br|col|dd|dt|embed|hr|img|input|li|link|meta|option|p|param|source|tbody|td|tfoot|th|thead"
+    r"|tr|track|wbr|circle|ellipse|image|line|path|polygon|polyline|rect|stop|use)\b)[a-z]",
     re.IGNORECASE,
 )
 _TAG_START = re.compile(r"<[a-zA-Z]")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
-_TRAILING_SPACE = re.compile(r"[^\S\n]+$", re.MULTILINE)
 _BLANK_LINES = re.compile(r"\n{3,}")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse(html: str) -> HTMLTree:
@@ -43,11 +47,11 @@ def parse(html: str) -> HTMLTree:
     Raises:
         ExtractError: rule `hostile_markup`.
     """
-    _check_nesting(html)
-    _check_attributes(html)
     if "xhtml" in html[:1_000].lower():
         # An HTML parser reads XHTML's <a id="x"/> as a link that never ends, and links are boilerplate.
         html = _EMPTY_ELEMENT.sub(r"<\1\2></\1>", html)
+    _check_nesting(html)
+    _check_attributes(html)
     return HTMLTree.parse(html)
 
 
@@ -104,16 +108,16 @@ def extract_text(tree: HTMLTree) -> str:
 
 def _protect_content(tree: HTMLTree) -> None:
     """Rearrange what resiliparse takes for boilerplate by its place alone."""
-    body = tree.body
-    if body is None:
+    document, body = tree.document, tree.body
+    if document is None or body is None:
         return
     # Every <ul> that is fewer than four levels deep counts as a menu: hand-written pages would lose all their lists.
-    wrapper = inner = tree.create_element("div")
-    for _ in range(2):
-        inner = inner.append_child(tree.create_element("div"))
-    while (child := body.first_child) is not None:  # child_nodes looks each one up from the first
-        inner.append_child(child)
-    body.append_child(wrapper)
+    for listing in body.query_selector_all(_SHALLOW_LISTS).values()[:_MAX_SHALLOW_LISTS]:
+        if not _is_menu(listing):
+            frames = [document.create_element("div") for _ in range(3)]
+            listing.before(frames[0])
+            for outer, inner in itertools.pairwise([*frames, listing]):
+                outer.append(inner)
     # Figures are dropped with the code and the tables in them.
     for content in body.query_selector_all("figure pre, figure table").values():
         if (figure := content.closest("figure")) is not None:
@@ -123,8 +127,13 @@ def _protect_content(tree: HTMLTree) -> None:
         frame.remove_attribute("class")
 
 
+def _is_menu(listing: ElementNode) -> bool:
+    linked = sum(len((link.text_content or "").strip()) for link in listing.query_selector_all("a").values())
+    return 2 * linked > len((listing.text_content or "").strip())
+
+
 def normalise(text: str) -> str:
-    """NFC; no control characters but line feeds and tabs, no trailing spaces, at most one blank line in a row."""
+    """NFC; no control characters but line feeds and tabs; no trailing spaces; at most one blank line in a row."""
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
-    text = _SURROGATE.sub("\ufffd", _CONTROL.sub("", text))
-    return _BLANK_LINES.sub("\n\n", _TRAILING_SPACE.sub("", text)).strip()
+    text = "\n".join([line.rstrip() for line in _CONTROL.sub("", text).split("\n")])
+    return _BLANK_LINES.sub("\n\n", text).strip()

@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import polars as pl
 import pytest
 from conftest import WebPage, article, article_page, small_web, write_archive
-from lakes import build, environment, rows
+from lakes import build, rows
 
 from lakehouse import govern, shard
 from lakehouse.cli.instance import open_instance
-from lakehouse.cli.runs import Builder, BuildError
+from lakehouse.cli.runs import BuildError
 from lakehouse.crawl import FetchedPage, read_record
 from lakehouse.generate.mock_server import MODEL, MockModel
 from lakehouse.lake import Lake
+
+
+SHARDS = "+shards/main"  # everything but the statistics, which take longest
 
 
 @pytest.fixture(scope="module")
@@ -163,17 +165,17 @@ def test_a_build_with_nothing_to_do_does_nothing(tmp_path: Path) -> None:
 
 def test_a_new_snapshot_leaves_the_old_ones_alone(tmp_path: Path) -> None:
     write_archive(tmp_path / "landing/web/s1/a.warc.gz", small_web())
-    build(tmp_path)
+    build(tmp_path, SHARDS)
     lake = Lake(tmp_path)
     before = lake.last_commit("filtered/web_clean", "s1")
     tokenizer = lake.version("tokenizers/main")
     write_archive(tmp_path / "landing/web/s2/b.warc.gz", small_web(50))
-    build(tmp_path)
+    build(tmp_path, SHARDS)
 
     assert lake.last_commit("filtered/web_clean", "s1") == before
     assert lake.version("tokenizers/main") == tokenizer
     assert rows(lake, "SELECT DISTINCT snapshot FROM mixtures.main ORDER BY 1") == [("s1",), ("s2",)]
-    assert build(tmp_path).runs == 0
+    assert build(tmp_path, SHARDS).runs == 0
 
 
 def test_a_file_that_arrives_later_is_read(tmp_path: Path) -> None:
@@ -191,18 +193,18 @@ def test_a_file_that_arrives_later_is_read(tmp_path: Path) -> None:
 
 def test_without_an_endpoint_the_rest_goes_on_and_a_later_one_catches_up(tmp_path: Path) -> None:
     write_archive(tmp_path / "landing/web/s1/a.warc.gz", small_web())
-    build(tmp_path)
+    build(tmp_path, SHARDS)
     lake = Lake(tmp_path)
     assert rows(lake, "SELECT count(*) FROM synthetic.web_rewritten") == [(0,)]
     assert rows(lake, "SELECT count(*) > 0 FROM shards.main") == [(True,)]
 
     with MockModel() as model:
-        build(tmp_path, LAKEHOUSE_MODEL_URL=model.base_url, LAKEHOUSE_MODEL=MODEL)
+        build(tmp_path, SHARDS, LAKEHOUSE_MODEL_URL=model.base_url, LAKEHOUSE_MODEL=MODEL)
         assert model.calls == 12
-        build(tmp_path, LAKEHOUSE_MODEL_URL=model.base_url, LAKEHOUSE_MODEL=MODEL)
+        build(tmp_path, SHARDS, LAKEHOUSE_MODEL_URL=model.base_url, LAKEHOUSE_MODEL=MODEL)
         assert model.calls == 12  # no call is paid for twice
     assert rows(lake, "SELECT count(*) > 0 FROM synthetic.web_rewritten") == [(True,)]
-    assert build(tmp_path).runs == 0
+    assert build(tmp_path, SHARDS).runs == 0
 
 
 def test_one_worker_and_two_write_the_same_shards(tmp_path: Path) -> None:
@@ -210,7 +212,7 @@ def test_one_worker_and_two_write_the_same_shards(tmp_path: Path) -> None:
         root = tmp_path / workers
         write_archive(root / "landing/web/s1/a.warc.gz", small_web(0, 40))
         write_archive(root / "landing/web/s1/b.warc.gz", small_web(300, 40))
-        build(root, LAKEHOUSE_WORKERS=workers)
+        build(root, SHARDS, LAKEHOUSE_WORKERS=workers)
     manifests = [(tmp_path / workers / "training/main/latest/manifest.json").read_text() for workers in ("1", "2")]
     assert manifests[0] == manifests[1]
     texts = [Lake(tmp_path / workers).scan("filtered/web_clean").collect() for workers in ("1", "2")]
@@ -222,7 +224,7 @@ def test_the_shards_depend_on_the_texts_not_on_where_they_stood(tmp_path: Path) 
     write_archive(tmp_path / "1/landing/web/s1/a.warc.gz", pages)
     write_archive(tmp_path / "2/landing/web/s1/z.warc.gz", [WebPage("http://news.test/new", "", status=404), *pages])
     for root in ("1", "2"):
-        build(tmp_path / root)
+        build(tmp_path / root, SHARDS)
     manifests = [(tmp_path / root / "training/main/latest/manifest.json").read_text() for root in ("1", "2")]
     assert manifests[0] == manifests[1]
 
@@ -230,7 +232,7 @@ def test_the_shards_depend_on_the_texts_not_on_where_they_stood(tmp_path: Path) 
 def test_a_changed_document_changes_the_shards(tmp_path: Path) -> None:
     for root, last in (("1", 500), ("2", 501)):
         write_archive(tmp_path / root / "landing/web/s1/a.warc.gz", [*small_web(0, 20), article_page(9999, seed=last)])
-        build(tmp_path / root)
+        build(tmp_path / root, SHARDS)
     manifests = [(tmp_path / root / "training/main/latest/manifest.json").read_text() for root in ("1", "2")]
     assert manifests[0] != manifests[1]
     assert article(500) != article(501)
