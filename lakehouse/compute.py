@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -132,8 +133,20 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     # Starting one costs more than a second of imports, so a pool serves every run of this process.
     if workers not in _pools:
         context = multiprocessing.get_context("spawn")
-        _pools[workers] = ProcessPoolExecutor(workers, mp_context=context)
+        _pools[workers] = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
     return _pools[workers]
+
+
+def _die_with_parent() -> None:
+    """Let a worker end when the process that started it was killed, instead of waiting for units for ever."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="die with parent", daemon=True).start()
 
 
 def _drop_pool(workers: int) -> None:

@@ -48,9 +48,29 @@ def write_archive(path: Path, pages: Iterable[WebPage]) -> None:
             file.write(gzip.compress(record + http + b"\r\n\r\n", mtime=0))
 
 
-_SUBJECTS = ("the river", "an old printer", "the village school", "a patient gardener", "the night train", "our neighbour")
-_VERBS = ("has carried", "will remember", "had to repair", "was known to collect", "could not forget", "often described")
-_OBJECTS = ("the stories of the valley", "a box of letters", "the colours of autumn", "maps that nobody reads", "bread and salt")
+_SUBJECTS = (
+    "the river",
+    "an old printer",
+    "the village school",
+    "a patient gardener",
+    "the night train",
+    "our neighbour",
+)
+_VERBS = (
+    "has carried",
+    "will remember",
+    "had to repair",
+    "was known to collect",
+    "could not forget",
+    "often described",
+)
+_OBJECTS = (
+    "the stories of the valley",
+    "a box of letters",
+    "the colours of autumn",
+    "maps that nobody reads",
+    "bread and salt",
+)
 _ENDINGS = (
     "with the help of many hands",
     "and that is how the winter began",
@@ -75,7 +95,9 @@ def article_page(number: int, *, host: str = "news.test", seed: int | None = Non
     """A page with one article; the same seed is the same text."""
     text = article(number if seed is None else seed)
     paragraphs = "".join(f"<p>{paragraph}</p>" for paragraph in text.split("\n\n"))
-    html = f"<html><head><title>Article {number}</title></head><body><main><h1>Story</h1>{paragraphs}</main></body></html>"
+    html = (
+        f"<html><head><title>Article {number}</title></head><body><main><h1>Story</h1>{paragraphs}</main></body></html>"
+    )
     return WebPage(f"http://{host}/{number}.html", html)
 
 

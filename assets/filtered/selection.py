@@ -20,7 +20,7 @@ from lakehouse.lake import Lake, read_batches
 from lakehouse.select import Condition
 
 _ORIGIN = [field.name for field in schema.ORIGIN_COLUMNS]
-_NARROW = ["doc_id", "text_id", "source", "n_chars", "n_words", "language", "language_score", *_ORIGIN]
+_NARROW = ["doc_id", "text_id", "source", "n_chars", "language", "language_score", *_ORIGIN]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,13 @@ class CopyUnit:
 def measured_documents(
     files: list[Path], source_columns: Sequence[str], annotations: Sequence[pl.LazyFrame], columns: set[str]
 ) -> pl.DataFrame:
-    """The narrow columns of a snapshot's documents with their measurements, in the order of the source's rows."""
+    """The narrow columns of a snapshot's documents with their measurements, in the order of the source's rows.
+
+    Where an annotator measures what the source has too, its measurement counts: Gopher's `n_words` leaves symbols out.
+    """
+    measured = {name for annotation in annotations for name in annotation.collect_schema()} - {"doc_id", "snapshot"}
     narrow = [name for name in dict.fromkeys([*_NARROW, *sorted(columns)]) if name in source_columns]
+    narrow = [name for name in narrow if name not in measured]
     frame = pl.scan_parquet(files, hive_partitioning=False).select(narrow) if files else pl.LazyFrame(schema=narrow)
     for annotation in annotations:
         frame = frame.join(annotation.drop("snapshot"), on="doc_id", how="left", maintain_order="left")

@@ -94,7 +94,8 @@ class SyntheticSet(Attributes, dg.Component):
                 )
             origin = replace(origin, details={"pending": pending, "model": model})
             final = store.append(table, [], origin, snapshot=snapshot)
-            return materialized(final, {"calls": called, "pending": pending, "model": model})
+            counts = {"dagster/row_count": journal.height, "calls": called, "pending": pending}
+            return materialized(final, {**counts, "model": model})
 
         return generations
 

@@ -38,7 +38,7 @@ _BREAK = r"\n\r\x0b\x0c\u{85}\u{2028}\u{2029}"  # what ends a line: Unicode's ma
 _LINE = rf"\S[^{_BREAK}]*"
 _BULLET_LINE = rf"(?:^|[{_BREAK}])\s*[-*•‣◦⁃∙·●○■□▪▫▶►]"
 _ELLIPSIS = r"\.\.\.|…"
-_ELLIPSIS_LINE = rf"(?:{_ELLIPSIS})[\s&&[^{_BREAK}]]*(?:$|[{_BREAK}])"
+_ELLIPSIS_LINE = rf"(?:{_ELLIPSIS})\s*(?:$|[{_BREAK}])"
 
 
 def gopher_quality(batch: Batch) -> pl.DataFrame:
@@ -92,7 +92,7 @@ def _distinct_stop_words(words: Words, language: pl.Series) -> pl.Series:
     codes = list(STOP_WORDS)
     lists = np.stack([tokenise(pl.Series(listed.split())).hashes for listed in STOP_WORDS.values()])
     row = language.replace_strict(codes, list(range(len(codes))), default=None, return_dtype=pl.Int64)
-    found = _count_distinct(words.hashes, words.offsets, lists, row.fill_null(-1).to_numpy())
+    found = _count_distinct(words.hashes, words.offsets, lists, row.fill_null(-1).to_numpy(writable=True))
     return pl.select(pl.when(row.is_not_null()).then(pl.Series(found))).to_series()
 
 

@@ -22,8 +22,8 @@ import polars as pl
 
 UNDETERMINED = "und"
 
-# Two samples of 500 characters: one that starts the text, where it is short, and one from its middle, where pages
-# seldom have menus. More characters cost time and change nothing (see benchmarks/language_id.py).
+# Two samples of 500 characters: one from the text's beginning, one from its middle, where pages seldom have menus.
+# The first 1,000 are wrong more often; samples twice as long take twice the time for 0.2 % more right answers.
 _SAMPLE = 500
 _MIN_LETTERS = 20
 

@@ -20,7 +20,7 @@ from lakehouse.cli.show import console, errors
 from lakehouse.lake import DEFAULT_ROOT, Lake, default_root
 
 _SOURCE = "web"
-_BAR_WIDTH = 30
+_BAR_WIDTH = 20
 
 
 def add_to(app: typer.Typer) -> None:
@@ -96,7 +96,8 @@ def _summary(lake: Lake, seconds: float) -> None:
         f"[bold]{shards['tokens']:,} tokens[/] in {shards['sequences']:,} sequences of training data "
         f"({shards['fill_share']:.1%} full), {seconds:.0f} s. {asked['calls']} rewrites by {asked['model']}, "
         "a scripted stand-in and no model.\n"
-        f"The lake is at [bold]{lake.root}[/], the shards at [bold]{lake.training / 'main' / 'latest'}[/]."
+        f"The lake is at [bold]{lake.root}[/], the shards at [bold]{lake.training / 'main' / 'latest'}[/].",
+        soft_wrap=True,
     )
     root = "" if lake.root == Path.cwd() / DEFAULT_ROOT else f"LAKEHOUSE_ROOT={shlex.quote(str(lake.root))} "
     command = f"{root}{shlex.quote(os.path.relpath(Path(sys.prefix) / 'bin' / 'lakehouse'))}"
@@ -117,9 +118,9 @@ def _waterfall(lake: Lake) -> Table:
     rows = lake.sql("SELECT * FROM stats.waterfall ORDER BY position").to_dicts()
     most = max(row["documents"] for row in rows)
     table = Table(title="What became of every record", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("step")
+    table.add_column("step", no_wrap=True)
     for name in ("documents", "tokens"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
     before = None
     for row in rows:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from assets.materialization import Attributes
 
+FULL_DISK = "The disk is full. The lake is as it was: free some space and build again."
 _COMPONENT = re.compile(r"component (\S+)\[(\d+)\]|definitions for (\S+)\[(\d+)\]")
 
 
@@ -44,6 +45,12 @@ def of_run(result: dg.ExecuteInProcessResult) -> str:
     return "the run failed for a reason that Dagster did not record"
 
 
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error is the operating system's, or SQLite's, word that nothing more can be written."""
+    text = str(error)
+    return os.strerror(errno.ENOSPC) in text or "database or disk is full" in text
+
+
 def is_known(error: BaseException) -> bool:
     """Whether an error is one that we raise, or the operating system's: its message says what to do."""
     return isinstance(error, OSError) or type(error).__module__.split(".")[0] in ("lakehouse", "assets", "resources")
@@ -60,7 +67,7 @@ def _root_message(error: SerializableErrorInfo) -> str:
     message = one_line(error.message)
     kind, _, rest = message.partition(": ")
     if os.strerror(errno.ENOSPC) in message:
-        return f"The disk is full: {rest or message}. The lake is as it was: free some space and build again."
+        return FULL_DISK
     # The family of an error of ours says nothing to the reader; of any other it may.
     return rest if re.fullmatch(r"(lakehouse|assets|resources)(\.\w+)+", kind) and rest else message
 

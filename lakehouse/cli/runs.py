@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import re
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +24,7 @@ from lakehouse.cli.show import ProgressBars, console
 from lakehouse.compute import reporting_to
 from lakehouse.lake import Lake
 
+_SPARE_BYTES = 16_000_000
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -118,6 +123,7 @@ class Builder:
             states = [state if state.reason else replace(state, reason="forced") for state in states]
         built = Built()
         for step in self._planner().steps(states):
+            self._refuse_full_disk()
             self._run(step, built)
         built.seconds = time.monotonic() - started
         return built
@@ -128,6 +134,14 @@ class Builder:
 
     def _planner(self) -> Planner:
         return Planner(self._graph, self._instance, self.lake, has_endpoint=bool(os.environ.get("LAKEHOUSE_MODEL_URL")))
+
+    def _refuse_full_disk(self) -> None:
+        free = shutil.disk_usage(self.lake.root).free
+        if free < _SPARE_BYTES:
+            raise BuildError(
+                f"The disk of {self.lake.root} is nearly full ({free / 1e6:.0f} MB are free): free some space and build "
+                "again. The lake is as it was."
+            )
 
     def _run(self, step: Step, built: Built) -> None:
         job = self._definitions.resolve_implicit_global_asset_job_def()
@@ -165,12 +179,24 @@ def load_definitions() -> dg.Definitions:
 
 @contextmanager
 def _quiet_logs() -> Iterator[None]:
-    """Keep Dagster's log off the terminal: it is in the instance, and the summary says what counts."""
+    """Keep Dagster's log off the terminal: it is in the instance, and the summary says what counts.
+
+    Raises:
+        BuildError: Dagster could not write to its own storage, because the disk is full.
+    """
     logger = logging.getLogger("dagster")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
+    said = io.StringIO()
     try:
-        yield
+        # What Dagster cannot log it writes to standard error, a page for every event.
+        with contextlib.redirect_stderr(said):
+            yield
+    except Exception as error:
+        if failures.is_full_disk(error):
+            raise BuildError(failures.FULL_DISK) from error
+        sys.stderr.write(said.getvalue())
+        raise
     finally:
         logger.setLevel(level)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from rich.table import Table
 from lakehouse.compute import Progress
 
 console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+errors = Console(file=sys.stderr, highlight=False)  # not the standard error of the moment: runs redirect it
 
 
 class ProgressBars(Progress):
@@ -38,6 +39,7 @@ class ProgressBars(Progress):
             TimeRemainingColumn(),
             console=errors,
             transient=True,
+            disable=not errors.is_terminal,
         )
         self._tasks: dict[str, Any] = {}
 

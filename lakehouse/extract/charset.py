@@ -78,7 +78,7 @@ def _decode(body: bytes, content_type: str | None) -> tuple[str, str]:
     if evident is None and (text := _as_utf8(body)) is not None:
         return text, "utf-8"
     attempts: list[tuple[int, int, str, str]] = []
-    for name in [evident] if evident else _candidates(body, content_type):
+    for name in filter(None, [evident, *_candidates(body, content_type)]):
         same = name.replace("iso8859", "iso-8859").replace("cp125", "windows-125")
         charset, codec = _ENCODINGS.get(name, (same, name))
         text = body.decode(codec, "replace")

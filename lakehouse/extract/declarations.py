@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -14,10 +13,14 @@ ALLOWED = "allowed"
 _MAX_CHARACTERS = 1_000  # of a title or licence: longer ones are attacks or accidents
 
 _LICENSE_METAS = ("dcterms.license", "dc.rights", "dcterms.rights", "dc.license", "license")
-_LICENSE_LINKS = "link[rel~=license i][href], a[rel~=license i][href]"
-_CREATIVE_COMMONS_LINKS = "a[href*='creativecommons.org/licenses/'], a[href*='creativecommons.org/publicdomain/']"
+_LICENSE_LINKS = (
+    "link[rel~=license i][href], a[rel~=license i][href], "
+    "a[href*='creativecommons.org/licenses/'], a[href*='creativecommons.org/publicdomain/']"
+)
 _FOOTER = "footer, [role=contentinfo], [id*=foot], [class*=foot], [class*=copyright]"
-_LICENSE_HEADER = re.compile(r"<([^<>]*)>[^,<]*;\s*rel\s*=\s*(?:\"[^\"]*\blicense\b[^\"]*\"|license\b)", re.IGNORECASE)
+_LICENSE_HEADER = re.compile(
+    r"<([^<>]*)>(?:[^,<\"]|\"[^\"]*\")*?;\s*rel\s*=\s*(?:\"[^\"]*\blicense\b[^\"]*\"|license\b)", re.IGNORECASE
+)
 
 _ROBOTS_META = re.compile(r"robots|.*bot|google-extended|applebot-extended|claude-web|anthropic-ai|cohere-ai")
 _NO_AI = re.compile(r"\b(noai|noimageai)\b")
@@ -52,12 +55,15 @@ def find_license(tree: HTMLTree, metas: dict[str, list[str]], headers: Sequence[
     Creative Commons in the page's footer. A licence that the text only speaks of does not count. An address is as the
     page has it: it may be relative.
     """
-    in_page = [link.get_attribute("href") for link in _select(tree, _LICENSE_LINKS)]
+    in_page, in_footer = [], []
+    for link in _select(tree, _LICENSE_LINKS):
+        if "license" in (link.get_attribute("rel") or "").lower().split():
+            in_page.append(link.get_attribute("href"))
+        elif link.closest(_FOOTER) is not None:
+            in_footer.append(link.get_attribute("href"))
     in_headers = [match[1] for value in _values(headers, "link") for match in _LICENSE_HEADER.finditer(value)]
     in_metas = [content for name in _LICENSE_METAS for content in metas.get(name, ())]
-    links = _select(tree, _CREATIVE_COMMONS_LINKS)
-    in_footer = (link.get_attribute("href") for link in links if link.closest(_FOOTER) is not None)
-    return _first(itertools.chain(in_page, in_headers, in_metas, in_footer))
+    return _first([*in_page, *in_headers, *in_metas, *in_footer])
 
 
 def find_consent(metas: dict[str, list[str]], headers: Sequence[tuple[str, str]]) -> str:

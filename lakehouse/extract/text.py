@@ -27,8 +27,8 @@ _EMPTY_ELEMENT = re.compile(
 )
 # Elements without an end tag, or whose end tag may be left out, do not nest; nor do SVG's shapes.
 _NESTING_TAG = re.compile(
-    r"<(/?)(?!(?:area|base|br|col|dd|dt|embed|hr|img|input|li|link|meta|option|p|param|source|tbody|td|tfoot|th|thead"
-    r"|tr|track|wbr|circle|ellipse|image|line|path|polygon|polyline|rect|stop|use)\b)[a-z]",
+    r"<(/?)(?=[a-z])(?!(?:area|base|br|col|dd|dt|embed|hr|img|input|li|link|meta|option|p|param|source|tbody|td|tfoot|th|thead"
+    r"|tr|track|wbr|circle|ellipse|image|line|path|polygon|polyline|rect|stop|use)\b)",
     re.IGNORECASE,
 )
 _TAG_START = re.compile(r"<[a-zA-Z]")

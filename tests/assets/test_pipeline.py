@@ -17,7 +17,6 @@ from lakehouse.crawl import FetchedPage, read_record
 from lakehouse.generate.mock_server import MODEL, MockModel
 from lakehouse.lake import Lake
 
-
 SHARDS = "+shards/main"  # everything but the statistics, which take longest
 
 
@@ -43,7 +42,7 @@ def test_every_record_is_a_document_or_in_the_ledger(lake: Lake) -> None:
 
 
 def test_every_document_is_kept_or_in_the_ledger_with_its_rule(lake: Lake) -> None:
-    assert rows(lake, 'SELECT DISTINCT difference FROM stats.balance') == [(0,)]
+    assert rows(lake, "SELECT DISTINCT difference FROM stats.balance") == [(0,)]
     dropped = rows(lake, "SELECT snapshot, rule, count(*) FROM rejects.web_clean GROUP BY ALL ORDER BY ALL")
     assert dropped == [
         ("2026-01", "exact_duplicate", 1),
@@ -103,8 +102,10 @@ def test_an_address_leads_to_its_row_or_to_why_there_is_none(lake: Lake) -> None
     kept = govern.trace(lake, "http://news.test/3.html")
     assert [link.table for link in kept][-1] == "raw/web"
     gone = govern.trace(lake, "http://news.test/gone-0")
-    assert [(link.table, link.facts["rule"], link.facts["value"]) for link in gone] == [("rejects/web", "http_status", 404.0)]
-    with pytest.raises(govern.TraceError, match="Nothing in .* is called 'nonsense'"):
+    assert [(link.table, link.facts["rule"], link.facts["value"]) for link in gone] == [
+        ("rejects/web", "http_status", 404.0)
+    ]
+    with pytest.raises(govern.TraceError, match=r"Nothing in .* is called 'nonsense'"):
         govern.trace(lake, "nonsense")
 
 
@@ -146,7 +147,9 @@ def test_every_step_is_in_dagster_with_its_commit_its_counts_and_its_plot(lake: 
 def test_each_commit_pins_what_it_was_made_from(lake: Lake) -> None:
     commit = lake.last_commit("shards/main")
     assert commit is not None
-    assert commit.inputs == {table: lake.version(table) for table in ("mixtures/main", "tokens/main", "tokenizers/main")}
+    assert commit.inputs == {
+        table: lake.version(table) for table in ("mixtures/main", "tokens/main", "tokenizers/main")
+    }
     first = lake.last_commit("filtered/web_clean", "2026-01")
     assert first is not None
     raw = lake.last_commit("raw/web", "2026-01")
@@ -246,7 +249,7 @@ def test_a_selection_that_names_nothing_is_one_clear_line(tmp_path: Path) -> Non
     ):
         with pytest.raises(BuildError, match=message):
             build(tmp_path, selection)
-    with pytest.raises(BuildError, match="Snapshot 's9' has no files in .* There are s1"):
+    with pytest.raises(BuildError, match=r"Snapshot 's9' has no files in .* There are s1"):
         build(tmp_path, snapshot="s9")
 
 
@@ -264,7 +267,7 @@ def test_a_selection_with_what_it_needs_can_be_built(tmp_path: Path) -> None:
 
 
 def test_an_empty_lake_says_what_to_do_first(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="There are no files in .*landing yet: `lakehouse crawl URL`"):
+    with pytest.raises(BuildError, match=r"There are no files in .*landing yet: `lakehouse crawl URL`"):
         build(tmp_path)
 
 

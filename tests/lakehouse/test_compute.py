@@ -47,9 +47,7 @@ def test_results_come_in_the_order_of_the_units(workers: int) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_names_the_unit(workers: int) -> None:
-    results = compute.run(
-        fail_at_three, [1, 3], task="Counting", workers=workers, name=lambda number: f"file {number}"
-    )
+    results = compute.run(fail_at_three, [1, 3], task="Counting", workers=workers, name=lambda number: f"file {number}")
     with pytest.raises(compute.ComputeError, match="Counting: file 3: ValueError: three is wrong"):
         list(results)
 

@@ -107,7 +107,9 @@ def test_rows_that_do_not_fit_the_schema_are_refused(lake: Lake) -> None:
         lake.replace_frame("rejects/web", rows.with_columns(stages=pl.lit("a")), ORIGIN, snapshot="2026-01")
 
 
-@pytest.mark.parametrize("table", ["raw", "raw/../x", "raw/Web", "rew/web", "raw/a/b/c", "raw/we b", "raw/a__b", "/raw/web"])
+@pytest.mark.parametrize(
+    "table", ["raw", "raw/../x", "raw/Web", "rew/web", "raw/a/b/c", "raw/we b", "raw/a__b", "/raw/web"]
+)
 def test_no_table_name_leaves_the_lake(lake: Lake, table: str) -> None:
     with pytest.raises(TableNameError):
         lake.folder(table)
@@ -154,14 +156,14 @@ def test_the_tables_of_a_layer_can_be_asked_together(lake: Lake) -> None:
 
 def test_two_writers_of_different_snapshots_lose_nothing(lake: Lake) -> None:
     lake.replace_frame("rejects/web", rejects("s00", "first"), ORIGIN, snapshot="s00")
-    failures: list[BaseException] = []
+    failures: list[LakeError] = []
 
     def write(number: int) -> None:
         try:
             for part in range(4):
                 name = f"s{number}{part}"
                 lake.replace_frame("rejects/web", rejects(name, name), ORIGIN, snapshot=name)
-        except BaseException as error:
+        except LakeError as error:
             failures.append(error)
 
     threads = [threading.Thread(target=write, args=(number,)) for number in (1, 2)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +24,7 @@ from lakehouse.lake import Lake
 def run(*arguments: str, root: Path, code: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "LAKEHOUSE_ROOT": str(root), "PYTHONPATH": str(code), "COLUMNS": "200"}
     command = [sys.executable, "-m", "lakehouse", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, env=environment, cwd=code, capture_output=True, text=True, timeout=120, check=False)
 
 
 def refusal(*arguments: str, root: Path, code: Path = REPOSITORY) -> str:
@@ -44,7 +47,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    assert f"{tmp_path}/nothing.warc.gz does not exist" in refusal("ingest", f"{tmp_path}/nothing.warc.gz", root=tmp_path)
+    assert f"{tmp_path}/nothing.warc.gz does not exist" in refusal(
+        "ingest", f"{tmp_path}/nothing.warc.gz", root=tmp_path
+    )
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
@@ -152,7 +157,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(disk)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("only root can mount a small disk")
@@ -160,20 +165,43 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_a_full_disk_leaves_the_lake_as_it_was(small_disk: Path) -> None:
+def fill(disk: Path) -> Path:
+    filler = disk / "filler"
+    with filler.open("wb") as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+            file.flush()
+    return filler
+
+
+def test_a_disk_that_is_full_before_the_build(small_disk: Path) -> None:
+    write_archive(small_disk / "lake/landing/web/s1/a.warc.gz", small_web())
+    build(small_disk / "lake", "raw/web")
+    write_archive(small_disk / "lake/landing/web/s1/b.warc.gz", small_web(100))
+    fill(small_disk).open("r+b").truncate(50_000_000)
+    assert "is nearly full" in refusal("build", "raw/web", root=small_disk / "lake")
+
+
+def test_a_disk_that_fills_up_during_the_build_leaves_the_lake_as_it_was(small_disk: Path) -> None:
     root = small_disk / "lake"
     write_archive(root / "landing/web/s1/a.warc.gz", small_web())
     build(root, "raw/web")
     before = Lake(root).scan("raw/web").collect()
-    filler = small_disk / "filler"
     write_archive(root / "landing/web/s1/b.warc.gz", small_web(100, 300))
-    free = shutil.disk_usage(small_disk).free
-    filler.write_bytes(b"x" * (free - 300_000))
 
-    line = refusal("build", "raw/web", root=root)
+    def fill_when_rows_are_written() -> None:
+        written = len(list(root.rglob("raw/web/**/*.parquet")))
+        while len(list(root.rglob("raw/web/**/*.parquet"))) == written:
+            time.sleep(0.005)
+        fill(small_disk)
 
-    assert "disk" in line.lower() or "space" in line.lower()
+    filling = threading.Thread(target=fill_when_rows_are_written)
+    filling.start()
+    line = refusal("build", "raw/web", "--workers", "1", root=root)
+    filling.join()
+
+    assert "disk" in line.lower()
     assert Lake(root).scan("raw/web").collect().equals(before)
-    filler.unlink()
+    (small_disk / "filler").unlink()
     assert run("build", "raw/web", root=root).returncode == 0
     assert Lake(root).scan("raw/web").collect().height == 14 + 302
