@@ -76,11 +76,11 @@ class Planner:
     def states(self, keys: Sequence[dg.AssetKey], snapshots: Sequence[str]) -> list[State]:
         """The state of each asset and snapshot, upstream first."""
         stale: set[tuple[dg.AssetKey, str | None]] = set()
-        states = []
+        states: list[State] = []
         for key in self._graph.toposorted_asset_keys:
             if key not in keys:
                 continue
-            parts: Sequence[str | None] = snapshots if self._graph.get(key).is_partitioned else [None]
+            parts: list[str | None] = [*snapshots] if self._graph.get(key).is_partitioned else [None]
             for snapshot in parts:
                 commit = self._lake.last_commit(table_name(key), snapshot)
                 if commit is None and not self._has_input(key, snapshot, stale):

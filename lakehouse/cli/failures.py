@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import errno
 import os
 import re
 
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 
 from assets.materialization import Attributes
 
-FULL_DISK = "The disk is full. The lake is as it was: free some space and build again."
+FULL_DISK = "The disk is full, or nearly. The lake is as it was: free some space and build again."
 _COMPONENT = re.compile(r"component (\S+)\[(\d+)\]|definitions for (\S+)\[(\d+)\]")
 
 
@@ -45,12 +44,6 @@ def of_run(result: dg.ExecuteInProcessResult) -> str:
     return "the run failed for a reason that Dagster did not record"
 
 
-def is_full_disk(error: BaseException) -> bool:
-    """Whether an error is the operating system's, or SQLite's, word that nothing more can be written."""
-    text = str(error)
-    return os.strerror(errno.ENOSPC) in text or "database or disk is full" in text
-
-
 def is_known(error: BaseException) -> bool:
     """Whether an error is one that we raise, or the operating system's: its message says what to do."""
     return isinstance(error, OSError) or type(error).__module__.split(".")[0] in ("lakehouse", "assets", "resources")
@@ -66,8 +59,6 @@ def _root_message(error: SerializableErrorInfo) -> str:
         error = error.cause
     message = one_line(error.message)
     kind, _, rest = message.partition(": ")
-    if os.strerror(errno.ENOSPC) in message:
-        return FULL_DISK
     # The family of an error of ours says nothing to the reader; of any other it may.
     return rest if re.fullmatch(r"(lakehouse|assets|resources)(\.\w+)+", kind) and rest else message
 

@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -136,31 +135,36 @@ class Builder:
         return Planner(self._graph, self._instance, self.lake, has_endpoint=bool(os.environ.get("LAKEHOUSE_MODEL_URL")))
 
     def _refuse_full_disk(self) -> None:
-        free = shutil.disk_usage(self.lake.root).free
-        if free < _SPARE_BYTES:
-            raise BuildError(
-                f"The disk of {self.lake.root} is nearly full ({free / 1e6:.0f} MB are free): free some space and build "
-                "again. The lake is as it was."
-            )
+        if self._free_bytes() < _SPARE_BYTES:
+            raise BuildError(failures.FULL_DISK)
 
     def _run(self, step: Step, built: Built) -> None:
         job = self._definitions.resolve_implicit_global_asset_job_def()
-        with ProgressBars() as bars, reporting_to(bars), _quiet_logs():
-            result = job.execute_in_process(
-                instance=self._instance,
-                asset_selection=list(step.keys),
-                partition_key=step.snapshot,
-                tags={BUILD_TAG: "true"},
-                run_config=_QUIET,
-                raise_on_error=False,
-            )
+        try:
+            with ProgressBars() as bars, reporting_to(bars), _quiet_logs():
+                result = job.execute_in_process(
+                    instance=self._instance,
+                    asset_selection=list(step.keys),
+                    partition_key=step.snapshot,
+                    tags={BUILD_TAG: "true"},
+                    run_config=_QUIET,
+                    raise_on_error=False,
+                )
+        except Exception as error:
+            # A full disk shows in many ways: SQLite, where Dagster writes its events, has two of its own.
+            if self._free_bytes() < _SPARE_BYTES:
+                raise BuildError(failures.FULL_DISK) from error
+            raise
         built.runs += 1
         for event in result.all_events:
             if event.is_step_materialization:
                 built.materialized += 1
                 _show_materialization(event, step.snapshot)
         if not result.success:
-            raise BuildError(failures.of_run(result))
+            raise BuildError(failures.FULL_DISK if self._free_bytes() < _SPARE_BYTES else failures.of_run(result))
+
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self.lake.root).free
 
 
 def load_definitions() -> dg.Definitions:
@@ -179,24 +183,14 @@ def load_definitions() -> dg.Definitions:
 
 @contextmanager
 def _quiet_logs() -> Iterator[None]:
-    """Keep Dagster's log off the terminal: it is in the instance, and the summary says what counts.
-
-    Raises:
-        BuildError: Dagster could not write to its own storage, because the disk is full.
-    """
+    """Keep Dagster's log off the terminal: it is in the instance, and the summary says what counts."""
     logger = logging.getLogger("dagster")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
-    said = io.StringIO()
     try:
-        # What Dagster cannot log it writes to standard error, a page for every event.
-        with contextlib.redirect_stderr(said):
+        # What Dagster cannot write to its log it writes to standard error, a page for every event.
+        with contextlib.redirect_stderr(io.StringIO()):
             yield
-    except Exception as error:
-        if failures.is_full_disk(error):
-            raise BuildError(failures.FULL_DISK) from error
-        sys.stderr.write(said.getvalue())
-        raise
     finally:
         logger.setLevel(level)
 
