@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import duckdb
 import polars as pl
 
 from lakehouse.generate import RecipeError
 from lakehouse.identity import order_key
 from lakehouse.lake import Lake, read_batches
+from lakehouse.schema import sql_name
 
 _COLUMNS = ["doc_id", "text", "language", "source"]
 
@@ -48,19 +50,21 @@ class Choice:
                     yield documents.with_columns(snapshot=pl.lit(snapshot), depth=depth)
 
     def _chosen(self, lake: Lake, inputs: Mapping[str, int], snapshot: str) -> pl.DataFrame:
-        rows = lake.scan(self.source, version=inputs[self.source], snapshot=snapshot)
-        if self.where is None:
-            ids = rows.select("doc_id").collect()
-        else:
-            import duckdb
-
-            try:
-                with lake.connect({self.source: inputs[self.source]}) as connection:
-                    name = "{}.{}".format(*self.source.split("/"))
-                    query = f"SELECT doc_id FROM {name} WHERE snapshot = $snapshot AND ({self.where})"
-                    ids = connection.execute(query, {"snapshot": snapshot}).pl()
-            except duckdb.Error as error:
-                raise RecipeError(f"where: {self.where!r} is no condition on {self.source}: {error}") from error
-        keys = [order_key(self.seed, doc_id) for doc_id in ids["doc_id"]]
-        ordered = ids.with_columns(order_key=pl.Series(keys, dtype=pl.Int64)).sort("order_key", "doc_id")
+        """The ids of the chosen documents. The sample depends on their texts, not on where they stood in a crawl."""
+        texts = lake.scan(self.text_from, version=inputs[self.text_from], snapshot=snapshot)
+        wanted = self._wanted(lake, inputs, snapshot)
+        candidates = texts.select("doc_id", "text_id").join(wanted, on="doc_id", how="semi").collect()
+        keys = [order_key(self.seed, text_id) for text_id in candidates["text_id"]]
+        ordered = candidates.with_columns(order_key=pl.Series(keys, dtype=pl.Int64)).sort("order_key", "doc_id")
         return ordered.head(self.max_documents or ordered.height).select("doc_id")
+
+    def _wanted(self, lake: Lake, inputs: Mapping[str, int], snapshot: str) -> pl.LazyFrame:
+        """The ids of the source's rows that meet the condition."""
+        if self.where is None:
+            return lake.scan(self.source, version=inputs[self.source], snapshot=snapshot).select("doc_id")
+        try:
+            with lake.connect({self.source: inputs[self.source]}) as connection:
+                query = f"SELECT doc_id FROM {sql_name(self.source)} WHERE snapshot = $snapshot AND ({self.where})"
+                return connection.execute(query, {"snapshot": snapshot}).pl().lazy()
+        except duckdb.Error as error:
+            raise RecipeError(f"where: {self.where!r} is no condition on {self.source}: {error}") from error

@@ -89,17 +89,15 @@ def trace(
 
     lake = _existing_lake()
     for link in govern.trace(lake, identifier):
+        indent = "  " * link.depth
         facts = ", ".join(f"{name} {value}" for name, value in link.facts.items())
-        console.print(
-            f"{'  ' * link.depth}[bold]{link.table}[/] {link.identifier}\n{'  ' * link.depth}  [dim]{escape(facts)}[/]"
-        )
+        console.print(f"{indent}[bold]{link.table}[/] {link.identifier}  [dim]{escape(facts)}[/]", soft_wrap=True)
         if link.table.startswith("raw/"):
             file, offset = link.facts["warc_file"], link.facts["warc_offset"]
             record = read_record(lake.landing / file, offset)
             what = f"{len(record.body):,} bytes" if isinstance(record, FetchedPage) else record.rule
-            console.print(
-                f"{'  ' * link.depth}  [green]record at {file}:{offset}[/] {escape(record.url or '')} ({what})"
-            )
+            found = f"record at {file}:{offset}[/] {escape(record.url or '')} ({what})"
+            console.print(f"{indent}  [green]{found}", soft_wrap=True)
 
 
 def history(table: Annotated[str, typer.Argument(help="A table, such as filtered/web_clean.")]) -> None:
@@ -108,16 +106,14 @@ def history(table: Annotated[str, typer.Argument(help="A table, such as filtered
     rows = [
         {
             "version": commit.version,
-            "committed": f"{commit.committed_at:%Y-%m-%d %H:%M:%S}",
-            "operation": commit.operation.lower(),
+            "committed (UTC)": f"{commit.committed_at:%Y-%m-%d %H:%M}",
             "snapshot": commit.partition or "",
             "rows": commit.rows,
-            "bytes": commit.bytes,
             "run": commit.run_id[:8],
-            "code": commit.code_version,
-            "inputs": ", ".join(f"{name}@{version}" for name, version in commit.inputs.items()),
+            "made from": ", ".join(f"{name}@{version}" for name, version in commit.inputs.items()),
         }
         for commit in lake.history(table)
+        if commit.asset
     ]
     console.print(rows_table(rows, title=table))
 

@@ -10,10 +10,12 @@ import pytest
 from conftest import WebPage, article, article_page, small_web, write_archive
 from lakes import build, rows
 
+from assets.synthetic.anchors import Choice
 from lakehouse import govern, shard
 from lakehouse.cli.instance import open_instance
 from lakehouse.cli.runs import BuildError
 from lakehouse.crawl import FetchedPage, read_record
+from lakehouse.generate import RecipeError
 from lakehouse.generate.mock_server import MODEL, MockModel
 from lakehouse.lake import Lake
 
@@ -123,6 +125,15 @@ def test_synthetic_rows_name_their_anchor_and_their_model(lake: Lake) -> None:
     assert calls == accepted + rejected == rows(lake, "SELECT count(*) FROM filtered.web_clean")[0][0]
 
 
+def test_dropped_documents_can_be_rewritten_too(lake: Lake) -> None:
+    choice = Choice("rejects/web_clean", "raw/web", "rule LIKE 'gopher%'", None, 0)
+    inputs = {table: lake.version(table) for table in ("rejects/web_clean", "raw/web")}
+    (batch,) = choice.read(lake, inputs, "2026-01")
+    assert batch["text"].to_list() == ["The end of the story is here."]
+    with pytest.raises(RecipeError, match="where: 'rulee = 1' is no condition on rejects/web_clean"):
+        list(Choice("rejects/web_clean", "raw/web", "rulee = 1", None, 0).read(lake, inputs, "2026-01"))
+
+
 def test_every_step_is_in_dagster_with_its_commit_its_counts_and_its_plot(lake: Lake) -> None:
     with open_instance(lake) as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey(["filtered", "web_clean"]))
@@ -223,13 +234,16 @@ def test_one_worker_and_two_write_the_same_shards(tmp_path: Path) -> None:
 
 
 def test_the_shards_depend_on_the_texts_not_on_where_they_stood(tmp_path: Path) -> None:
-    pages = list(small_web(0, 20))
+    # 60 articles, of which 40 are drawn to be rewritten.
+    pages = list(small_web(0, 60))
     write_archive(tmp_path / "1/landing/web/s1/a.warc.gz", pages)
     write_archive(tmp_path / "2/landing/web/s1/z.warc.gz", [WebPage("http://news.test/new", "", status=404), *pages])
-    for root in ("1", "2"):
-        build(tmp_path / root, SHARDS)
+    with MockModel() as model:
+        for root in ("1", "2"):
+            build(tmp_path / root, SHARDS, LAKEHOUSE_MODEL_URL=model.base_url, LAKEHOUSE_MODEL=MODEL)
     manifests = [(tmp_path / root / "training/main/latest/manifest.json").read_text() for root in ("1", "2")]
     assert manifests[0] == manifests[1]
+    assert rows(Lake(tmp_path / "1"), "SELECT count(*) > 20 FROM synthetic.web_rewritten") == [(True,)]
 
 
 def test_a_changed_document_changes_the_shards(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_a_disk_that_is_full_before_the_build(small_disk: Path) -> None:
     write_archive(small_disk / "lake/landing/web/s1/a.warc.gz", small_web())
     build(small_disk / "lake", "raw/web")
     write_archive(small_disk / "lake/landing/web/s1/b.warc.gz", small_web(100))
-    os.truncate(fill(small_disk), 50_000_000)
+    os.truncate(fill(small_disk), 55_000_000)
     assert "The disk is full, or nearly" in refusal("build", "raw/web", root=small_disk / "lake")
 
 
