@@ -29,7 +29,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 # Needs uv. Pins everything that pyproject.toml asks for, for Python 3.11 to 3.13.
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate -o requirements.lock
+		--no-emit-index-url --no-header --no-annotate --no-strip-extras -o requirements.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis dbt/target dbt/logs

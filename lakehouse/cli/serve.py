@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -32,16 +31,14 @@ def ui(
     """Browse the asset graph in the Dagster UI: webserver and daemon together, until Ctrl-C."""
     lake = Lake(default_root())
     refuse_used_port(host, port)
-    home = dagster_home(lake)
-    environment = {**os.environ, "DAGSTER_HOME": str(home), "LAKEHOUSE_ROOT": str(lake.root)}
-    console.print(f"Dagster UI of {lake.root}: [bold]http://{host}:{port}[/] (Ctrl-C ends it)")
-    command = [sys.executable, "-m", "dagster", "dev", "--host", host, "--port", str(port), "--log-level", "warning"]
-    server = subprocess.Popen([*command, "-w", str(_PROJECT / "workspace.yaml")], env=environment, cwd=_PROJECT)  # noqa: S603
-    try:
-        sys.exit(server.wait())
-    except KeyboardInterrupt:
-        # The terminal sent Ctrl-C to the server too: it stops its own processes.
-        server.wait()
+    os.environ |= {"DAGSTER_HOME": str(dagster_home(lake)), "LAKEHOUSE_ROOT": str(lake.root)}
+    console.print(f"Dagster UI of {lake.root}: [bold]http://{host}:{port}[/] (Ctrl-C ends it)", soft_wrap=True)
+    # Dagster recommends `dg dev`, which belongs to its development tools and is not installed here.
+    python = [sys.executable, "-W", "ignore:Function `dev_command` is superseded"]
+    command = [*python, "-m", "dagster", "dev", "--host", host, "--port", str(port), "--log-level", "warning"]
+    # The server takes this process's place, so that whatever ends it ends the server and the processes it started.
+    os.chdir(_PROJECT)
+    os.execv(sys.executable, [*command, "-w", str(_PROJECT / "workspace.yaml")])  # noqa: S606
 
 
 def mock_llm(
