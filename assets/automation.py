@@ -1,18 +1,20 @@
 """What runs by itself: the nightly refresh and the watch over the landing folder."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
 from assets.materialization import SNAPSHOTS
-from assets.plan import Planner, landed_snapshots
+from assets.plan import Planner, Step, landed_snapshots
 from assets.raw.ingest import landed_files, landing_fingerprint
 from lakehouse.identity import hash_of
 from lakehouse.lake import Lake
 from resources import LakeResource, LanguageModelResource
 
 REFRESH = "refresh"
+# Runs with this tag wait for each other, so that a snapshot finds those before it finished.
+ONE_AT_A_TIME = "lakehouse/refresh"
 # A crawler or a copy may still be adding to a folder: it is left alone until nothing has changed for this long.
 _SETTLED_SECONDS = 60
 
@@ -23,7 +25,7 @@ def automation() -> dg.Definitions:
         REFRESH,
         selection=dg.AssetSelection.all(),
         description="Builds what is not up to date, from the landing folder to the shards.",
-        tags={"dagster/max_retries": "2"},
+        tags={"dagster/max_retries": "2", ONE_AT_A_TIME: "true"},
     )
     return dg.Definitions(jobs=[job], schedules=[nightly], sensors=[landing_folder])
 
@@ -58,11 +60,13 @@ def landing_folder(
     planner = _planner(context, store, language_model)
     sources = planner.sources()
     settled = [name for name in landed_snapshots(store, sources) if _is_settled(store, sources, name)]
+    raw = [key for key in planner.keys() if key.path[0] == "raw"]
+    arrived = sorted({str(state.snapshot) for state in planner.states(raw, settled) if state.reason})
     # The plan needs the partitions to be there.
-    context.instance.add_dynamic_partitions(SNAPSHOTS.name or "", settled)
+    context.instance.add_dynamic_partitions(SNAPSHOTS.name or "", arrived)
     requests = [
         request.with_replaced_attrs(run_key=_fingerprint(store, sources, request.partition_key))
-        for request in _requests(planner, settled)
+        for request in _requests(planner, arrived)
         if request.partition_key
     ]
     if not requests:
@@ -81,18 +85,23 @@ def _planner(
 
 
 def _requests(planner: Planner, snapshots: Sequence[str]) -> list[dg.RunRequest]:
-    """One run a snapshot that has something to build, with what follows from it; or one for what has no snapshot."""
-    requests = []
-    for snapshot in snapshots:
-        steps = planner.steps(planner.states(planner.keys(), [snapshot]))
-        if any(step.snapshot for step in steps):
-            keys = sorted({key for step in steps for key in step.keys})
-            requests.append(dg.RunRequest(partition_key=snapshot, asset_selection=keys))
-    if not requests:
-        steps = planner.steps(planner.states(planner.keys(), []))
-        keys = sorted({key for step in steps for key in step.keys})
-        requests = [dg.RunRequest(asset_selection=keys)] if keys and snapshots else []
-    return requests
+    """A run for each snapshot that has something to build, in order; what has no snapshot joins the first or the last.
+
+    The first, where something is to be made from it for a snapshot, as token ids are with a tokenizer.
+    """
+    steps = planner.steps(planner.states(planner.keys(), snapshots)) if snapshots else []
+    named = sorted({step.snapshot for step in steps if step.snapshot})
+    if not named:
+        return [dg.RunRequest(asset_selection=_keys(steps))] if steps else []
+    last = max(place for place, step in enumerate(steps) if step.snapshot)
+    runs: dict[str, list[Step]] = {name: [] for name in named}
+    for place, step in enumerate(steps):
+        runs[step.snapshot or named[0 if place < last else -1]].append(step)
+    return [dg.RunRequest(partition_key=name, asset_selection=_keys(runs[name])) for name in named]
+
+
+def _keys(steps: Iterable[Step]) -> list[dg.AssetKey]:
+    return sorted({key for step in steps for key in step.keys})
 
 
 def _is_settled(lake: Lake, sources: Sequence[str], snapshot: str) -> bool:

@@ -12,8 +12,9 @@ import pydantic
 from dagster._core.definitions.data_version import extract_data_version_from_entry
 
 from lakehouse import schema
+from lakehouse.commits import Commit, Origin
 from lakehouse.identity import hash_of
-from lakehouse.lake import Commit, Lake, Origin
+from lakehouse.lake import Lake
 
 SNAPSHOTS = dg.DynamicPartitionsDefinition(name="snapshot")
 

@@ -13,9 +13,10 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.data_version import extract_data_version_from_entry
 
-from assets.materialization import SNAPSHOTS, table_name
+from assets.materialization import SNAPSHOTS, asset_key, table_name
 from assets.raw.ingest import landed_files, landing_fingerprint
-from lakehouse.lake import Commit, Lake
+from lakehouse.commits import Commit
+from lakehouse.lake import Lake
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,11 @@ class Planner:
         wanted: dict[tuple[int, str | None], list[State]] = {}
         for state in states:
             if state.reason:
-                level = levels[dg.AssetKey(state.table.split("/"))]
+                level = levels[asset_key(state.table)]
                 wanted.setdefault((level, state.snapshot), []).append(state)
         steps = []
         for (_, snapshot), members in sorted(wanted.items(), key=lambda item: (item[0][0], item[0][1] or "")):
-            keys = [dg.AssetKey(state.table.split("/")) for state in members]
+            keys = [asset_key(state.table) for state in members]
             reasons = tuple((state.table, state.reason or "") for state in members)
             steps.append(Step(tuple(self._whole_operations(keys)), snapshot, reasons))
         return steps
@@ -129,6 +130,11 @@ class Planner:
         for parent in sorted(node.parent_keys):
             if any((parent, part) in stale for part in self._read_parts(key, parent, snapshot)):
                 return f"{table_name(parent)} is built anew"
+        itself = self._made_with(key)
+        if any(asset_key(table) in itself for table in commit.inputs) and any(
+            made in itself and (part or "") < (snapshot or "") for made, part in stale
+        ):
+            return "an earlier snapshot is built anew"
         for table, version in sorted(commit.inputs.items()):
             if any(newer.version > version for newer in self._commits_read(key, table, snapshot)):
                 return f"{table} changed"
@@ -144,8 +150,7 @@ class Planner:
         if not self._lake.exists(table):
             return []
         is_read: Callable[[Commit], bool]
-        together = {table_name(member) for member in self._graph.get(key).execution_set_asset_keys} | {table_name(key)}
-        if table in together:
+        if asset_key(table) in self._made_with(key):
             # A set that drops what earlier snapshots have depends on their partitions of itself.
             is_read = lambda commit: (commit.partition or "") < (snapshot or "")  # noqa: E731
         else:
@@ -191,5 +196,8 @@ class Planner:
 
     def _whole_operations(self, keys: Sequence[dg.AssetKey]) -> list[dg.AssetKey]:
         """`keys` and what is made in the same operation as one of them."""
-        whole = {member for key in keys for member in self._graph.get(key).execution_set_asset_keys}
-        return sorted(whole | set(keys))
+        return sorted({member for key in keys for member in self._made_with(key)})
+
+    def _made_with(self, key: dg.AssetKey) -> set[dg.AssetKey]:
+        """An asset and what is always made in the same operation."""
+        return {key, *self._graph.get(key).execution_set_asset_keys}

@@ -6,29 +6,27 @@ version, configuration hash, and the version of every table that was read.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import duckdb
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from lakehouse import schema
+from lakehouse.commits import STAMP, Commit, Origin, commit_from, metadata_of, versions_frame
 from lakehouse.data_files import DataFile, DataFileWriter
+from lakehouse.views import copy_rows, create_layer_view, create_view, literal
 
 DEFAULT_ROOT = "lake"
-_METADATA = ("run_id", "asset", "partition", "code_version", "config_hash", "inputs", "rows", "bytes", "details")
-_STAMP = "lakehouse.stamp"
 _COMMIT_ATTEMPTS = 12
 # The log is where a version's inputs are written down: it must outlive the 30 days that Delta keeps it by default.
 _TABLE_CONFIGURATION = {
@@ -39,43 +37,6 @@ _TABLE_CONFIGURATION = {
 
 class LakeError(RuntimeError):
     """The lake cannot do what was asked. The message says what to do."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a commit is made by and from. `inputs` maps each table that was read to its version."""
-
-    run_id: str = ""
-    asset: str = ""
-    code_version: str = ""
-    config_hash: str = ""
-    inputs: Mapping[str, int] = field(default_factory=dict)
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Commit:
-    """One version of a table and its metadata. `rows` and `bytes` are those that the commit wrote."""
-
-    table: str
-    table_id: str
-    version: int
-    committed_at: datetime
-    operation: str
-    run_id: str
-    asset: str
-    partition: str | None
-    code_version: str
-    config_hash: str
-    inputs: dict[str, int]
-    rows: int
-    bytes: int
-    details: dict[str, Any]
-
-    @property
-    def data_version(self) -> str:
-        """The commit's name in Dagster: the table's id, which a recreated table does not share, and the version."""
-        return f"{self.table_id[:8]}@{self.version}"
 
 
 def default_root() -> Path:
@@ -167,7 +128,7 @@ class Lake:
         """Every commit of `table`, newest first."""
         delta = self._open(table)
         table_id = str(delta.metadata().id)
-        return [_commit(table, table_id, entry) for entry in delta.history()]
+        return [commit_from(table, table_id, entry) for entry in delta.history()]
 
     def commit_at(self, table: str, version: int) -> Commit:
         """The commit that made one version of `table`.
@@ -279,7 +240,7 @@ class Lake:
                     schema=table_schema,
                     partition_by=list(layer.partition_by),
                     partition_filters=[("snapshot", "=", snapshot)] if layer.partition_by else None,
-                    commit_properties=CommitProperties(custom_metadata=_metadata(origin, files, snapshot, stamp)),
+                    commit_properties=CommitProperties(custom_metadata=metadata_of(origin, files, snapshot, stamp)),
                 )
                 return self._find(table, stamp)
             except (CommitFailedError, DeltaError) as error:
@@ -306,8 +267,8 @@ class Lake:
         table_id = str(delta.metadata().id)
         # HEAD may be another writer's by now.
         for entry in delta.history():
-            if entry.get(_STAMP) == stamp:
-                return _commit(table, table_id, entry)
+            if entry.get(STAMP) == stamp:
+                return commit_from(table, table_id, entry)
         raise LakeError(f"{table}: the commit {stamp} is not in the log.")
 
     def _create(self, table: str, table_schema: pa.Schema) -> DeltaTable:
@@ -354,30 +315,19 @@ class Lake:
         """
         connection = duckdb.connect(str(database or ":memory:"), config={"autoinstall_known_extensions": False})
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET temp_directory = {_literal(str(self.scratch / 'duckdb'))}")
+        connection.execute(f"SET temp_directory = {literal(str(self.scratch / 'duckdb'))}")
         for name in ("lake", *schema.LAYERS):
             connection.execute(f"CREATE SCHEMA {name}")
         tables = self.tables()
         for table in tables:
-            self._create_view(connection, table, (versions or {}).get(table))
+            version = (versions or {}).get(table)
+            create_view(connection, table, self.files(table, version=version), self.schema(table, version))
         for name, layer in schema.LAYERS.items():
             if layer.schema is not None:
                 members = [table for table in tables if table.startswith(f"{name}/")]
-                _create_layer_view(connection, name, layer.schema, members)
-        _create_table(connection, "lake.versions", self.versions().to_arrow())
+                create_layer_view(connection, name, layer.schema, members)
+        copy_rows(connection, "lake.versions", self.versions().to_arrow())
         return connection
-
-    def _create_view(self, connection: duckdb.DuckDBPyConnection, table: str, version: int | None) -> None:
-        name = schema.sql_name(table)
-        table_schema = self.schema(table, version)
-        files = self.files(table, version=version)
-        if not files:
-            _create_table(connection, name, table_schema.empty_table())
-            return
-        columns = ", ".join(f'"{column}"' for column in table_schema.names)
-        paths = ", ".join(_literal(str(file)) for file in files)
-        rows = f"read_parquet([{paths}], hive_partitioning=true, hive_types_autocast=false, union_by_name=true)"
-        connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {rows}")
 
     def sql(self, query: str, versions: Mapping[str, int] | None = None) -> pl.DataFrame:
         """The answer of one query over the views that `connect` makes."""
@@ -386,40 +336,7 @@ class Lake:
 
     def versions(self) -> pl.DataFrame:
         """Every commit of every table: one row each, as the view `lake.versions`."""
-        rows = [
-            {
-                "table": commit.table,
-                "version": commit.version,
-                "committed_at": commit.committed_at,
-                "run_id": commit.run_id,
-                "partition": commit.partition,
-                "code_version": commit.code_version,
-                "config_hash": commit.config_hash,
-                "inputs": json.dumps(commit.inputs),
-                "rows": commit.rows,
-                "bytes": commit.bytes,
-                "details": json.dumps(commit.details),
-            }
-            for table in self.tables()
-            for commit in self.history(table)
-            if commit.asset
-        ]
-        return pl.DataFrame(rows, schema=_VERSIONS)
-
-
-_VERSIONS: dict[str, Any] = {
-    "table": pl.String,
-    "version": pl.Int64,
-    "committed_at": pl.Datetime("us", "UTC"),
-    "run_id": pl.String,
-    "partition": pl.String,
-    "code_version": pl.String,
-    "config_hash": pl.String,
-    "inputs": pl.String,
-    "rows": pl.Int64,
-    "bytes": pl.Int64,
-    "details": pl.String,
-}
+        return versions_frame(commit for table in self.tables() for commit in self.history(table))
 
 
 def scan_files(files: Sequence[Path], table_schema: pa.Schema) -> pl.LazyFrame:
@@ -434,67 +351,8 @@ def scan_files(files: Sequence[Path], table_schema: pa.Schema) -> pl.LazyFrame:
 
 def read_batches(file: Path, columns: Sequence[str] | None = None, rows: int = 2_048) -> Iterator[pl.DataFrame]:
     """The rows of one data file in batches, without its partition column."""
-    import pyarrow.parquet as pq
-
     with pq.ParquetFile(file) as parquet:
         for batch in parquet.iter_batches(batch_size=rows, columns=list(columns) if columns else None):
             frame = pl.from_arrow(batch)
             assert isinstance(frame, pl.DataFrame)
             yield frame
-
-
-def _metadata(origin: Origin, files: Sequence[DataFile], snapshot: str | None, stamp: str) -> dict[str, Any]:
-    values = {
-        "run_id": origin.run_id,
-        "asset": origin.asset or "by hand",
-        "partition": snapshot,
-        "code_version": origin.code_version,
-        "config_hash": origin.config_hash,
-        "inputs": dict(origin.inputs),
-        "rows": sum(file.rows for file in files),
-        "bytes": sum(file.bytes for file in files),
-        "details": dict(origin.details),
-    }
-    # delta-rs gives back nested values of custom metadata as text of its own: JSON text survives.
-    return {_STAMP: stamp, **{key: json.dumps(values[key]) for key in _METADATA}}
-
-
-def _commit(table: str, table_id: str, entry: Mapping[str, Any]) -> Commit:
-    values = {key: json.loads(entry[key]) for key in _METADATA if entry.get(key)}
-    return Commit(
-        table=table,
-        table_id=table_id,
-        version=int(entry["version"]),
-        committed_at=datetime.fromtimestamp(entry["timestamp"] / 1000, UTC),
-        operation=str(entry.get("operation", "")),
-        run_id=values.get("run_id", ""),
-        asset=values.get("asset", ""),
-        partition=values.get("partition"),
-        code_version=values.get("code_version", ""),
-        config_hash=values.get("config_hash", ""),
-        inputs=values.get("inputs", {}),
-        rows=values.get("rows", 0),
-        bytes=values.get("bytes", 0),
-        details=values.get("details", {}),
-    )
-
-
-def _create_layer_view(
-    connection: duckdb.DuckDBPyConnection, layer: str, layer_schema: pa.Schema, tables: Sequence[str]
-) -> None:
-    if tables:
-        parts = [f'SELECT {_literal(table)} AS "table", * FROM {schema.sql_name(table)}' for table in tables]
-        connection.execute(f"CREATE VIEW lake.{layer} AS {' UNION ALL BY NAME '.join(parts)}")
-    else:
-        named = pa.schema([pa.field("table", pa.string()), *layer_schema])
-        _create_table(connection, f"lake.{layer}", named.empty_table())
-
-
-def _create_table(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
-    connection.register("rows_to_copy", rows)
-    connection.execute(f"CREATE TABLE {name} AS SELECT * FROM rows_to_copy")
-    connection.unregister("rows_to_copy")
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -15,7 +15,8 @@ from pydantic import Field
 from assets.materialization import Attributes, asset_key, materialized, origin_of, table_metadata
 from assets.stats import project
 from lakehouse import schema
-from lakehouse.lake import Commit, Lake, Origin
+from lakehouse.commits import Commit, Origin
+from lakehouse.lake import Lake
 from resources import LakeResource
 
 FILE = "lake.duckdb"

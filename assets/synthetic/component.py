@@ -14,7 +14,8 @@ from assets.materialization import SNAPSHOTS, Attributes, asset_spec, materializ
 from assets.plots import waterfall
 from assets.synthetic.anchors import Choice
 from lakehouse import annotate, compute, generate, schema
-from lakehouse.lake import Lake, Origin
+from lakehouse.commits import Origin
+from lakehouse.lake import Lake
 from resources import LakeResource, LanguageModelResource
 
 _CODE = "1"

@@ -16,13 +16,14 @@ from lakehouse.lake import Lake, LakeError
 BUILD_TAG = "lakehouse/build"
 
 # Pools are named after the table that an asset writes: a limit of one keeps two runs from writing a table at once.
+# The runs that the schedule and the sensor ask for go one after the other (see assets.automation.ONE_AT_A_TIME).
 _SETTINGS = """\
 # Settings of the lake's own Dagster instance. Written once: changes made here stay.
 telemetry: {enabled: false}
 nux: {enabled: false}
 concurrency:
   pools: {default_limit: 1, granularity: op}
-  runs: {max_concurrent_runs: 4}
+  runs: {max_concurrent_runs: 4, tag_concurrency_limits: [{key: lakehouse/refresh, limit: 1}]}
 run_retries: {enabled: true, max_retries: 2}
 run_monitoring: {enabled: true, free_slots_after_run_end_seconds: 300}
 freshness: {enabled: true}

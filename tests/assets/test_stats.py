@@ -18,7 +18,8 @@ import pytest
 from assets.stats import project
 from assets.stats.component import Statistics
 from lakehouse import schema
-from lakehouse.lake import Lake, Origin
+from lakehouse.commits import Origin
+from lakehouse.lake import Lake
 from resources.lake import LakeResource
 
 JANUARY, FEBRUARY = "2026-01", "2026-02"

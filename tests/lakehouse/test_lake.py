@@ -15,7 +15,8 @@ import pytest
 from deltalake import DeltaTable
 
 from lakehouse import schema
-from lakehouse.lake import Lake, LakeError, Origin
+from lakehouse.commits import Origin
+from lakehouse.lake import Lake, LakeError
 from lakehouse.schema import TableNameError
 
 

@@ -1,0 +1,185 @@
+"""The sensor and the schedule, evaluated on a lake on disk, and the runs that they ask for."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from conftest import article_page, small_web, write_archive
+from lakes import build, environment
+
+from assets.automation import ONE_AT_A_TIME, REFRESH, landing_folder, nightly
+from assets.materialization import table_name
+from lakehouse.cli.instance import open_instance
+from lakehouse.cli.runs import load_definitions
+from lakehouse.lake import Lake
+
+UP_TO_SHARDS = {"raw/web", "filtered/web_clean", "tokens/main", "mixtures/main", "shards/main"}
+
+
+@dataclass
+class Automated:
+    """A lake as the daemon sees it."""
+
+    lake: Lake
+    instance: dg.DagsterInstance
+    definitions: dg.Definitions
+
+    def land(self, name: str, first: int, *, seconds_ago: float = 3_600) -> Path:
+        """Put an archive into the landing folder, as if it had been there for a while."""
+        path = self.lake.landing / "web" / name
+        write_archive(path, small_web(first))
+        changed = time.time() - seconds_ago
+        os.utime(path, (changed, changed))
+        return path
+
+    def sensed(self) -> list[dg.RunRequest] | str:
+        """What the sensor asks for, or why it asks for nothing."""
+        repository = self.definitions.get_repository_def()
+        with dg.build_sensor_context(
+            instance=self.instance, repository_def=repository, resources=self.definitions.resources
+        ) as context:
+            return _requests(landing_folder(context))
+
+    def scheduled(self) -> list[dg.RunRequest] | str:
+        """What the schedule asks for, or why it asks for nothing."""
+        repository = self.definitions.get_repository_def()
+        with dg.build_schedule_context(
+            instance=self.instance, repository_def=repository, resources=self.definitions.resources
+        ) as context:
+            return _requests(nightly(context))
+
+    def run(self, request: dg.RunRequest) -> set[str]:
+        """Do what is asked for, in this process; return the tables that were built."""
+        result = self.definitions.resolve_job_def(REFRESH).execute_in_process(
+            instance=self.instance, partition_key=request.partition_key, asset_selection=request.asset_selection
+        )
+        return {table_name(event.asset_key) for event in result.get_asset_materialization_events() if event.asset_key}
+
+
+def _requests(answer: object) -> list[dg.RunRequest] | str:
+    if isinstance(answer, dg.SkipReason):
+        return answer.skip_message or ""
+    found = answer.run_requests if isinstance(answer, dg.SensorResult) else answer
+    assert isinstance(found, list)
+    return found
+
+
+def tables(request: dg.RunRequest) -> set[str]:
+    return {table_name(key) for key in request.asset_selection or []}
+
+
+@pytest.fixture
+def automated(tmp_path: Path) -> Iterator[Automated]:
+    root = tmp_path / "the lake"
+    root.mkdir()
+    with environment(root), open_instance(Lake(root)) as instance:
+        yield Automated(Lake(root), instance, load_definitions())
+
+
+def test_new_files_become_a_snapshot_and_a_run_up_to_the_shards(automated: Automated) -> None:
+    automated.land("s1/a.warc.gz", 0)
+    (request,) = automated.sensed()
+
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == "s1"
+    assert request.run_key
+    assert request.run_key.startswith("s1:")
+    assert automated.instance.get_dynamic_partitions("snapshot") == ["s1"]
+    assert tables(request) >= UP_TO_SHARDS
+
+    assert automated.run(request) >= UP_TO_SHARDS
+    assert automated.lake.sql("SELECT count(*) > 0 FROM shards.main").row(0) == (True,)
+    assert automated.sensed() == "No new files in the landing folder."
+
+
+def test_one_state_of_a_folder_is_asked_for_once(automated: Automated) -> None:
+    automated.land("s1/a.warc.gz", 0)
+    (first,) = automated.sensed()
+    (again,) = automated.sensed()
+    assert first.run_key == again.run_key  # type: ignore[union-attr]
+    automated.land("s1/b.warc.gz", 100)
+    (changed,) = automated.sensed()
+    assert changed.run_key != first.run_key  # type: ignore[union-attr]
+
+
+def test_a_folder_that_is_still_being_filled_is_left_alone(automated: Automated) -> None:
+    automated.land("s1/a.warc.gz", 0)
+    automated.land("s1/b.warc.gz", 100, seconds_ago=30)
+    assert automated.sensed() == "No new files in the landing folder."
+    automated.land("s1/b.warc.gz", 100, seconds_ago=61)
+    assert len(automated.sensed()) == 1
+
+
+def test_an_empty_lake_asks_for_nothing(automated: Automated) -> None:
+    assert automated.sensed() == "No new files in the landing folder."
+    assert automated.scheduled() == "Everything is up to date."
+
+
+def test_snapshots_that_arrive_together_share_one_tokenizer_and_are_mixed_once(automated: Automated) -> None:
+    automated.land("s2/b.warc.gz", 100)
+    automated.land("s1/a.warc.gz", 0)
+    first, second = automated.sensed()
+    assert isinstance(first, dg.RunRequest)
+    assert isinstance(second, dg.RunRequest)
+    assert (first.partition_key, second.partition_key) == ("s1", "s2")
+    assert [{"tokenizers/main", "tokens/main"} & tables(one) for one in (first, second)] == [
+        {"tokenizers/main", "tokens/main"},
+        {"tokens/main"},
+    ]
+    assert [{"mixtures/main", "shards/main"} & tables(one) for one in (first, second)] == [
+        set(),
+        {"mixtures/main", "shards/main"},
+    ]
+    automated.run(first)
+    automated.run(second)
+    assert automated.scheduled() == "Everything is up to date."
+
+
+def test_the_schedule_asks_only_for_what_is_stale(automated: Automated) -> None:
+    automated.land("s1/a.warc.gz", 0)
+    automated.land("s2/b.warc.gz", 100)
+    build(automated.lake.root)
+    assert automated.scheduled() == "Everything is up to date."
+
+    write_archive(automated.lake.landing / "web/s2/c.warc.gz", [article_page(500)])
+    (request,) = automated.scheduled()
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == "s2"
+    assert tables(request) >= UP_TO_SHARDS
+    assert "tokenizers/main" not in tables(request)
+    assert "stats/waterfall" in tables(request)
+
+
+def test_what_has_no_snapshot_is_asked_for_alone_when_nothing_else_is_stale(automated: Automated) -> None:
+    automated.land("s1/a.warc.gz", 0)
+    build(automated.lake.root, "+tokens/main")
+    (request,) = automated.scheduled()
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key is None
+    assert {table.split("/")[0] for table in tables(request)} == {"mixtures", "shards", "stats"}
+
+
+def test_every_asset_writes_in_a_pool_named_after_its_table(automated: Automated) -> None:
+    dg.Definitions.validate_loadable(automated.definitions)
+    graph = automated.definitions.resolve_asset_graph()
+    pools = {}
+    for assets in graph.assets_defs:
+        (pool,) = assets.op.pools
+        assert pool not in pools
+        pools[pool] = {table_name(key) for key in assets.keys}
+        assert any(table == pool or table.startswith(f"{pool}/") for table in pools[pool]), pool
+    assert pools["raw/web"] == {"raw/web", "files/web", "rejects/web"}
+    assert set().union(*pools.values()) == {table_name(key) for key in graph.materializable_asset_keys}
+
+
+def test_the_runs_of_the_schedule_and_the_sensor_wait_for_each_other(automated: Automated) -> None:
+    assert automated.definitions.resolve_job_def(REFRESH).tags[ONE_AT_A_TIME]
+    limits = automated.instance.get_concurrency_config().run_queue_config
+    assert limits is not None
+    assert limits.tag_concurrency_limits == [{"key": ONE_AT_A_TIME, "limit": 1}]
