@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -96,6 +97,9 @@ def run(
                 raise
             except Exception as error:
                 raise ComputeError(f"{task}: {name(unit)}: {type(error).__name__}: {error}") from error
+            except BaseException:  # Ctrl-C, whatever the orchestrator makes of it
+                _end_workers()
+                raise
             _progress.get().advance(task)
             yield value
     finally:
@@ -133,12 +137,13 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     # Starting one costs more than a second of imports, so a pool serves every run of this process.
     if workers not in _pools:
         context = multiprocessing.get_context("spawn")
-        _pools[workers] = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
+        _pools[workers] = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
     return _pools[workers]
 
 
-def _die_with_parent() -> None:
-    """Let a worker end when the process that started it was killed, instead of waiting for units for ever."""
+def _follow_parent() -> None:
+    """Let a worker end when the process that started it does, even killed, and leave Ctrl-C to that process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def wait() -> None:
         parent = multiprocessing.parent_process()
@@ -146,7 +151,14 @@ def _die_with_parent() -> None:
         parent.join()
         os._exit(1)
 
-    threading.Thread(target=wait, name="die with parent", daemon=True).start()
+    threading.Thread(target=wait, name="follow parent", daemon=True).start()
+
+
+def _end_workers() -> None:
+    """Stop units under way: what they have written is part of no version."""
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+    _pools.clear()
 
 
 def _drop_pool(workers: int) -> None:

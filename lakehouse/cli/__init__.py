@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import typer
@@ -21,6 +22,9 @@ for module in (demo, build, look, files, serve):
     module.add_to(app)
 
 
+_INTERRUPTED = 128 + signal.SIGINT  # how typer ends after Ctrl-C
+
+
 def main() -> None:
     """Run the command; a known error is one line on standard error and exit status 1."""
     if "LAKEHOUSE_ROOT" in os.environ:
@@ -28,9 +32,10 @@ def main() -> None:
         os.environ["LAKEHOUSE_ROOT"] = os.path.abspath(os.environ["LAKEHOUSE_ROOT"])
     try:
         app()
-    except KeyboardInterrupt:
-        errors.print("Interrupted. Nothing half-written is part of the lake: build again to go on.")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            errors.print("Interrupted. Nothing half-written is part of the lake: build again to go on.")
+        raise
     except Exception as error:
         from lakehouse.cli.failures import is_known, one_line
 

@@ -49,6 +49,12 @@ def is_known(error: BaseException) -> bool:
     return isinstance(error, OSError) or type(error).__module__.split(".")[0] in ("lakehouse", "assets", "resources")
 
 
+def was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a run ended because of Ctrl-C."""
+    failed = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    return any(error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in failed)
+
+
 def one_line(text: str) -> str:
     """`text` without line breaks."""
     return " ".join(text.split())

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 from lakehouse.lake import Lake, LakeError
@@ -43,7 +44,11 @@ def dagster_home(lake: Lake) -> Path:
 
 def open_instance(lake: Lake) -> dg.DagsterInstance:
     """Dagster's instance of this lake, where every run of it can be seen."""
-    return dg.DagsterInstance.from_config(str(dagster_home(lake)))
+    # What a run prints is on the terminal already; catching it takes two more processes a step.
+    no_logs = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+    return dg.DagsterInstance.from_ref(
+        InstanceRef.from_dir(str(dagster_home(lake)), overrides={"compute_logs": no_logs})
+    )
 
 
 @contextlib.contextmanager

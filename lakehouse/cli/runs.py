@@ -160,6 +160,8 @@ class Builder:
             if event.is_step_materialization:
                 built.materialized += 1
                 _show_materialization(event, step.snapshot)
+        if failures.was_interrupted(result):
+            raise KeyboardInterrupt
         if not result.success:
             raise BuildError(failures.FULL_DISK if self._free_bytes() < _SPARE_BYTES else failures.of_run(result))
 

@@ -24,7 +24,20 @@ def start_build(root: Path) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "LAKEHOUSE_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)}
     environment.pop("LAKEHOUSE_MODEL_URL", None)
     command = [sys.executable, "-m", "lakehouse", "build", "+shards/main", "--workers", "2"]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=_listen_to_ctrl_c,
+    )
+
+
+def _listen_to_ctrl_c() -> None:
+    # A shell that starts the tests in the background makes its children deaf to it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +84,23 @@ def test_a_killed_build_leaves_no_row_twice_or_missing(tmp_path: Path, undisturb
     """
     assert rows(lake, balance) == [(0, 0)]
     assert build(tmp_path, "+shards/main").runs == 0
+
+
+def test_ctrl_c_ends_a_build_with_one_line_and_the_next_one_finishes(tmp_path: Path) -> None:
+    for number in range(40):
+        write_archive(tmp_path / f"landing/web/s1/{number}.warc.gz", small_web(number * 100, 60))
+    process = start_build(tmp_path)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("raw/web/**/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert said.decode().split("\n")[-2] == (
+        "Interrupted. Nothing half-written is part of the lake: build again to go on."
+    )
+    assert "Traceback" not in said.decode()
+    build(tmp_path, "raw/web", LAKEHOUSE_WORKERS="2")
+    found = rows(Lake(tmp_path), "SELECT count(*), count(DISTINCT doc_id) FROM raw.web")
+    assert found == [(40 * 62, 40 * 62)]
