@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
-from assets.materialization import SNAPSHOTS
+from assets.materialization import SNAPSHOTS, asset_key
 from assets.plan import Planner, Step, landed_snapshots
 from assets.raw.ingest import landed_files, landing_fingerprint
 from lakehouse.identity import hash_of
@@ -60,8 +60,8 @@ def landing_folder(
     planner = _planner(context, store, language_model)
     sources = planner.sources()
     settled = [name for name in landed_snapshots(store, sources) if _is_settled(store, sources, name)]
-    raw = [key for key in planner.keys() if key.path[0] == "raw"]
-    arrived = sorted({str(state.snapshot) for state in planner.states(raw, settled) if state.reason})
+    raw = [asset_key(f"raw/{source}") for source in sources]
+    arrived = sorted({state.snapshot for state in planner.states(raw, settled) if state.snapshot and state.reason})
     # The plan needs the partitions to be there.
     context.instance.add_dynamic_partitions(SNAPSHOTS.name or "", arrived)
     requests = [

@@ -73,10 +73,10 @@ class SyntheticSet(Attributes, dg.Component):
         ) -> dg.MaterializeResult:
             store, snapshot = lake.open(), context.partition_key
             inputs = {dep: pinned_version(context, store, dep, snapshot) for dep in self._deps}
-            origin = origin_of(context, table, inputs=inputs)
             journal = _journal(store, table)
             endpoint = language_model.endpoint()
             model = endpoint.model if endpoint else _last_model(store, table, snapshot)
+            origin = origin_of(context, table, inputs=inputs, details={"model": model})
             if endpoint:
                 generate.check_endpoint(endpoint)
             called, pending, task = 0, 0, f"Asking {model} for {table} {snapshot}"
@@ -87,13 +87,13 @@ class SyntheticSet(Attributes, dg.Component):
                 elif requests:
                     called += len(requests)
                     record = functools.partial(_record, store, table, snapshot, origin)
-                    journal = pl.concat([journal, _call(requests, endpoint, task, record)])
+                    answered = _call(requests, endpoint, task, record)
+                    pending += answered.filter(pl.col("status") != "ok").height
+                    journal = pl.concat([journal, answered])
             if pending:
-                context.log.warning(
-                    f"{table}: no model endpoint is set, so {pending} documents wait. Set LAKEHOUSE_MODEL_URL and "
-                    "LAKEHOUSE_MODEL, then build again."
-                )
-            origin = replace(origin, details={"pending": pending, "model": model})
+                why = "calls failed" if endpoint else "no model endpoint is set (LAKEHOUSE_MODEL_URL, LAKEHOUSE_MODEL)"
+                context.log.warning(f"{table}: {pending} documents wait to be rewritten: {why}.")
+            origin = replace(origin, details={"model": model, "pending": pending})
             final = store.append(table, [], origin, snapshot=snapshot)
             counts = {"dagster/row_count": journal.height, "calls": called, "pending": pending}
             return materialized(final, {**counts, "model": model})

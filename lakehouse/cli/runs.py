@@ -208,11 +208,9 @@ def _show_materialization(event: dg.DagsterEvent, snapshot: str | None) -> None:
     console.print(f"  [green]✓[/] {name}{padding}{counted}  {place}", soft_wrap=True)
     pending = data.metadata.get("pending")
     if pending is not None and pending.value:
-        console.print(
-            f"    [yellow]No model endpoint is set: {pending.value} documents wait to be rewritten[/] "
-            "(LAKEHOUSE_MODEL_URL and LAKEHOUSE_MODEL; the rest goes on).",
-            soft_wrap=True,
-        )
+        has_endpoint = os.environ.get("LAKEHOUSE_MODEL_URL")
+        why = "Calls failed" if has_endpoint else "No model endpoint is set (LAKEHOUSE_MODEL_URL, LAKEHOUSE_MODEL)"
+        console.print(f"    [yellow]{why}: {pending.value} documents wait; the rest goes on.[/]", soft_wrap=True)
 
 
 def _with_key_prefix(selection: str) -> str:

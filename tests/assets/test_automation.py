@@ -38,16 +38,16 @@ class Automated:
         os.utime(path, (changed, changed))
         return path
 
-    def sensed(self) -> list[dg.RunRequest] | str:
-        """What the sensor asks for, or why it asks for nothing."""
+    def sensed(self) -> list[dg.RunRequest]:
+        """What the sensor asks for."""
         repository = self.definitions.get_repository_def()
         with dg.build_sensor_context(
             instance=self.instance, repository_def=repository, resources=self.definitions.resources
         ) as context:
             return _requests(landing_folder(context))
 
-    def scheduled(self) -> list[dg.RunRequest] | str:
-        """What the schedule asks for, or why it asks for nothing."""
+    def scheduled(self) -> list[dg.RunRequest]:
+        """What the schedule asks for."""
         repository = self.definitions.get_repository_def()
         with dg.build_schedule_context(
             instance=self.instance, repository_def=repository, resources=self.definitions.resources
@@ -62,11 +62,13 @@ class Automated:
         return {table_name(event.asset_key) for event in result.get_asset_materialization_events() if event.asset_key}
 
 
-def _requests(answer: object) -> list[dg.RunRequest] | str:
+def _requests(answer: object) -> list[dg.RunRequest]:
     if isinstance(answer, dg.SkipReason):
-        return answer.skip_message or ""
+        assert answer.skip_message
+        return []
     found = answer.run_requests if isinstance(answer, dg.SensorResult) else answer
     assert isinstance(found, list)
+    assert found, "who asks for nothing says why"
     return found
 
 
@@ -86,7 +88,6 @@ def test_new_files_become_a_snapshot_and_a_run_up_to_the_shards(automated: Autom
     automated.land("s1/a.warc.gz", 0)
     (request,) = automated.sensed()
 
-    assert isinstance(request, dg.RunRequest)
     assert request.partition_key == "s1"
     assert request.run_key
     assert request.run_key.startswith("s1:")
@@ -95,38 +96,36 @@ def test_new_files_become_a_snapshot_and_a_run_up_to_the_shards(automated: Autom
 
     assert automated.run(request) >= UP_TO_SHARDS
     assert automated.lake.sql("SELECT count(*) > 0 FROM shards.main").row(0) == (True,)
-    assert automated.sensed() == "No new files in the landing folder."
+    assert automated.sensed() == []
 
 
 def test_one_state_of_a_folder_is_asked_for_once(automated: Automated) -> None:
     automated.land("s1/a.warc.gz", 0)
     (first,) = automated.sensed()
     (again,) = automated.sensed()
-    assert first.run_key == again.run_key  # type: ignore[union-attr]
+    assert first.run_key == again.run_key
     automated.land("s1/b.warc.gz", 100)
     (changed,) = automated.sensed()
-    assert changed.run_key != first.run_key  # type: ignore[union-attr]
+    assert changed.run_key != first.run_key
 
 
 def test_a_folder_that_is_still_being_filled_is_left_alone(automated: Automated) -> None:
     automated.land("s1/a.warc.gz", 0)
     automated.land("s1/b.warc.gz", 100, seconds_ago=30)
-    assert automated.sensed() == "No new files in the landing folder."
+    assert automated.sensed() == []
     automated.land("s1/b.warc.gz", 100, seconds_ago=61)
     assert len(automated.sensed()) == 1
 
 
 def test_an_empty_lake_asks_for_nothing(automated: Automated) -> None:
-    assert automated.sensed() == "No new files in the landing folder."
-    assert automated.scheduled() == "Everything is up to date."
+    assert automated.sensed() == []
+    assert automated.scheduled() == []
 
 
 def test_snapshots_that_arrive_together_share_one_tokenizer_and_are_mixed_once(automated: Automated) -> None:
     automated.land("s2/b.warc.gz", 100)
     automated.land("s1/a.warc.gz", 0)
     first, second = automated.sensed()
-    assert isinstance(first, dg.RunRequest)
-    assert isinstance(second, dg.RunRequest)
     assert (first.partition_key, second.partition_key) == ("s1", "s2")
     assert [{"tokenizers/main", "tokens/main"} & tables(one) for one in (first, second)] == [
         {"tokenizers/main", "tokens/main"},
@@ -138,18 +137,17 @@ def test_snapshots_that_arrive_together_share_one_tokenizer_and_are_mixed_once(a
     ]
     automated.run(first)
     automated.run(second)
-    assert automated.scheduled() == "Everything is up to date."
+    assert automated.scheduled() == []
 
 
 def test_the_schedule_asks_only_for_what_is_stale(automated: Automated) -> None:
     automated.land("s1/a.warc.gz", 0)
     automated.land("s2/b.warc.gz", 100)
     build(automated.lake.root)
-    assert automated.scheduled() == "Everything is up to date."
+    assert automated.scheduled() == []
 
     write_archive(automated.lake.landing / "web/s2/c.warc.gz", [article_page(500)])
     (request,) = automated.scheduled()
-    assert isinstance(request, dg.RunRequest)
     assert request.partition_key == "s2"
     assert tables(request) >= UP_TO_SHARDS
     assert "tokenizers/main" not in tables(request)
@@ -160,7 +158,6 @@ def test_what_has_no_snapshot_is_asked_for_alone_when_nothing_else_is_stale(auto
     automated.land("s1/a.warc.gz", 0)
     build(automated.lake.root, "+tokens/main")
     (request,) = automated.scheduled()
-    assert isinstance(request, dg.RunRequest)
     assert request.partition_key is None
     assert {table.split("/")[0] for table in tables(request)} == {"mixtures", "shards", "stats"}
 

@@ -15,7 +15,7 @@ from lakes import build, environment, rows
 
 from assets.filtered.component import Duplicates, FilteredSet, Languages
 from assets.mixtures.component import ComponentOf, Mixture
-from assets.plan import Planner, State
+from assets.plan import Planner
 from assets.raw.component import RawSource
 from lakehouse.cli.instance import open_instance
 from lakehouse.cli.runs import load_definitions
@@ -42,7 +42,8 @@ def stale(
 ) -> dict[tuple[str, str | None], str]:
     """Why each table is not up to date; the statistics, which these lakes have not built, are left out."""
     with planner(lake, definitions) as plan:
-        states: list[State] = plan.states([key for key in plan.keys() if key.path[0] != "stats"], snapshots)
+        keys = plan.keys()
+        states = plan.states([key for key in keys if key.path[0] != "stats"], snapshots)
     return {(state.table, state.snapshot): state.reason for state in states if state.reason}
 
 
@@ -76,16 +77,15 @@ def test_a_lake_without_files_has_nothing_to_make_documents_from(tmp_path: Path)
 
 def declared(**attributes: Any) -> dg.Definitions:
     """The sources as they are in the repository, one filtered set, and a mixture of it."""
-    filtered = {
+    filtered: dict[str, Any] = {
         "name": "web_clean",
         "source": "raw/web",
         "languages": Languages(keep=["en", "de", "fr", "es"]),
         "rules": ["consent", "gopher_quality"],
         "duplicates": Duplicates(),
     }
-    source = RawSource(name="web", annotators=["gopher_quality"])
     parts: list[dg.Component] = [
-        source,
+        RawSource(name="web", annotators=["gopher_quality"]),
         FilteredSet(**(filtered | attributes)),
         Mixture(name="clean", components=[ComponentOf(source="filtered/web_clean", weight=1)]),
     ]
