@@ -89,7 +89,7 @@ def _requests(planner: Planner, snapshots: Sequence[str]) -> list[dg.RunRequest]
 
     The first, where something is to be made from it for a snapshot, as token ids are with a tokenizer.
     """
-    steps = planner.steps(planner.states(planner.keys(), snapshots)) if snapshots else []
+    steps = planner.steps(planner.states(planner.assets(), snapshots)) if snapshots else []
     named = sorted({step.snapshot for step in steps if step.snapshot})
     if not named:
         return [dg.RunRequest(asset_selection=_keys(steps))] if steps else []

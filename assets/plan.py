@@ -49,7 +49,7 @@ def landed_snapshots(lake: Lake, sources: Iterable[str]) -> list[str]:
 
 
 class Planner:
-    """Compares what is in the lake with what the asset graph would make.
+    """Compares what is in the lake with what the asset graph would make, once: a plan is not kept over a build.
 
     Args:
         graph: the asset graph.
@@ -65,12 +65,13 @@ class Planner:
         self._instance = instance
         self._lake = lake
         self._has_endpoint = has_endpoint
+        self._histories: dict[str, list[Commit]] = {}
 
     def sources(self) -> list[str]:
         """Names of the raw sources."""
-        return [key.path[1] for key in self.keys() if key.path[0] == "raw"]
+        return [key.path[1] for key in self.assets() if key.path[0] == "raw"]
 
-    def keys(self) -> list[dg.AssetKey]:
+    def assets(self) -> list[dg.AssetKey]:
         """Every asset that can be built."""
         return sorted(self._graph.materializable_asset_keys)
 
@@ -83,7 +84,7 @@ class Planner:
                 continue
             parts: list[str | None] = [*snapshots] if self._graph.get(key).is_partitioned else [None]
             for snapshot in parts:
-                commit = self._lake.last_commit(table_name(key), snapshot)
+                commit = self._last_commit(key, snapshot)
                 if commit is None and not self._has_input(key, snapshot, stale):
                     continue
                 reason = self._reason(key, snapshot, commit, stale)
@@ -147,15 +148,13 @@ class Planner:
 
     def _commits_read(self, key: dg.AssetKey, table: str, snapshot: str | None) -> list[Commit]:
         """The commits of `table` that an asset would read: its own snapshot's, or of a whole table all."""
-        if not self._lake.exists(table):
-            return []
         is_read: Callable[[Commit], bool]
         if asset_key(table) in self._made_with(key):
             # A set that drops what earlier snapshots have depends on their partitions of itself.
             is_read = lambda commit: (commit.partition or "") < (snapshot or "")  # noqa: E731
         else:
             is_read = lambda commit: snapshot is None or commit.partition in (snapshot, None)  # noqa: E731
-        return [commit for commit in self._lake.history(table) if commit.asset and is_read(commit)]
+        return [commit for commit in self._history(table) if is_read(commit)]
 
     def _read_parts(self, key: dg.AssetKey, parent: dg.AssetKey, snapshot: str | None) -> list[str | None]:
         if not self._graph.get(parent).is_partitioned:
@@ -176,9 +175,18 @@ class Planner:
         parents = [parent for parent in self._graph.get(key).parent_keys if self._graph.get(parent).is_partitioned]
         if not parents:
             return bool(landed_files(self._lake, key.path[1], snapshot))
-        return any(
-            (parent, snapshot) in stale or self._lake.last_commit(table_name(parent), snapshot) for parent in parents
-        )
+        return any((parent, snapshot) in stale or self._last_commit(parent, snapshot) is not None for parent in parents)
+
+    def _last_commit(self, key: dg.AssetKey, snapshot: str | None) -> Commit | None:
+        history = self._history(table_name(key))
+        return next((commit for commit in history if snapshot is None or commit.partition in (snapshot, None)), None)
+
+    def _history(self, table: str) -> list[Commit]:
+        """The commits that wrote rows of a table, newest first; read once, as many snapshots ask for them."""
+        if table not in self._histories:
+            history = self._lake.history(table) if self._lake.exists(table) else []
+            self._histories[table] = [commit for commit in history if commit.asset]
+        return self._histories[table]
 
     def _levels(self) -> dict[dg.AssetKey, int]:
         levels: dict[dg.AssetKey, int] = {}

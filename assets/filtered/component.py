@@ -95,9 +95,10 @@ class FilteredSet(Attributes, dg.Component):
         ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             store, snapshot = lake.open(), context.partition_key
             inputs = {table: pinned_version(context, store, table, snapshot) for table in deps}
-            earlier = self._earlier(context, store, snapshot)
+            earlier = self._earlier(store, snapshot)
             if earlier is not None:
-                inputs[filtered] = store.version(filtered)
+                # Also where there is nothing yet: what is built later for an earlier snapshot makes this one stale.
+                inputs[filtered] = store.version(filtered) if store.exists(filtered) else 0
             files = store.files(self.source, version=inputs[self.source], snapshot=snapshot)
             measured = selection.measured_documents(
                 files,
@@ -134,12 +135,13 @@ class FilteredSet(Attributes, dg.Component):
         languages = select.Languages(tuple(self.languages.keep), self.languages.min_score) if self.languages else None
         return select.resolve(self.rules, languages)
 
-    def _earlier(self, context: dg.AssetExecutionContext, lake: Lake, snapshot: str) -> pl.DataFrame | None:
+    def _earlier(self, lake: Lake, snapshot: str) -> pl.DataFrame | None:
         """What the snapshots before this one kept; None where copies are looked for in one snapshot only."""
-        table = f"filtered/{self.name}"
-        if self.duplicates is None or self.duplicates.scope == "snapshot" or not lake.exists(table):
+        if self.duplicates is None or self.duplicates.scope == "snapshot":
             return None
-        return lake.scan(table).filter(pl.col("snapshot") < snapshot).select("doc_id", "text_id").collect()
+        table = f"filtered/{self.name}"
+        kept = lake.scan(table) if lake.exists(table) else schema.empty(schema.FILTERED).lazy()
+        return kept.filter(pl.col("snapshot") < snapshot).select("doc_id", "text_id").collect()
 
 
 def _dropped(rejects: pl.DataFrame) -> list[dict[str, Any]]:

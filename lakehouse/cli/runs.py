@@ -76,7 +76,7 @@ class Builder:
         Raises:
             BuildError: it names none.
         """
-        everything = self._planner().keys()
+        everything = self._planner().assets()
         if selection is None:
             return everything
         if asset_key(selection) in everything:

@@ -140,7 +140,7 @@ def test_every_token_of_a_real_crawl_is_in_the_shards(crawl: Lake) -> None:
 def test_a_recrawl_leaves_its_revisits_in_the_ledger(archives: Path, tmp_path: Path) -> None:
     file = archives / "miniweb-crawl/miniweb-recrawl-revisit.warc.gz"
     lakehouse(tmp_path, "ingest", str(file), "--snapshot", "s2")
-    assert rows(Lake(tmp_path), "SELECT count(*), count(evidence), count(url) FROM rejects.web WHERE rule = 'revisit'") == [
-        (54, 54, 54)
-    ]
+    assert rows(
+        Lake(tmp_path), "SELECT count(*), count(evidence), count(url) FROM rejects.web WHERE rule = 'revisit'"
+    ) == [(54, 54, 54)]
     assert_nothing_is_lost(Lake(tmp_path))
