@@ -68,7 +68,7 @@ def text_audits(lake: Lake, table: str, files: Sequence[DataFile]) -> list[Audit
     if files:
         paths: list[Path] = [lake.folder(table) / file.path for file in files]
         query = "SELECT count(*), count(DISTINCT doc_id), count(*) FILTER (n_chars = 0) FROM read_parquet($paths)"
-        with duckdb.connect() as connection:
+        with duckdb.connect(config={"temp_directory": str(lake.scratch / "duckdb")}) as connection:
             answer = connection.execute(query, {"paths": [str(path) for path in paths]}).fetchone()
         assert answer is not None
         rows, distinct, empty = answer

@@ -157,7 +157,7 @@ def datatrove(python: str, file: Path) -> None:
         seconds, peak = measure([python, str(script), str(file), str(folder)], dict(os.environ), DATATROVE_SECONDS)
         show("DataTrove: read, extract, one filter", seconds, peak)
         for step in json.loads((folder / "log/stats.json").read_text()):
-            counted = step["stats"].get("forwarded", step["stats"].get("total", 0))
+            counted = next(step["stats"][name] for name in ("forwarded", "documents", "total") if name in step["stats"])
             rows = counted["total"] if isinstance(counted, dict) else counted
             show(f"  {step['name'].split(' ', 1)[-1]}", step["time_stats"]["total"], rows=rows)
     finally:

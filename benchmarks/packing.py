@@ -1,4 +1,4 @@
-"""Draw a mixture, pack it, shuffle it and write it: documents/s, MB/s and memory, on made-up documents.
+"""Draw a mixture, pack it, shuffle it and write it: documents/s, MiB/s and memory, on made-up documents.
 
     python benchmarks/packing.py [--documents 1000000] [--sequence-length 2048] [--written 20000]
 
@@ -41,7 +41,7 @@ def timed(what: str, start: float, amount: float, unit: str) -> None:
     """Print how long a step took and what that is a second."""
     seconds = time.perf_counter() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{what:12} {seconds:7.2f} s  {amount / seconds:14,.0f} {unit}/s  peak memory {memory:,.0f} MB")
+    print(f"{what:12} {seconds:7.2f} s  {amount / seconds:14,.0f} {unit}/s  peak memory {memory:,.0f} MiB")
 
 
 def cut_by_concatenation(lengths: np.ndarray, sequence_length: int) -> int:

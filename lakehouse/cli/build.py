@@ -141,26 +141,37 @@ def crawl_into(
 
 
 def land(lake: Lake, paths: list[Path], source: str, snapshot: str) -> None:
-    """Link files into `landing/<source>/<snapshot>/`; folders keep what is below them.
+    """Link files into `landing/<source>/<snapshot>/`, all of them or none.
+
+    What is below a folder keeps its path there; of several folders each keeps its own name too.
 
     Raises:
-        LakeError: a path does not exist, a folder is empty, or two files would have one name.
+        LakeError: a path does not exist, a folder holds no files, or two files would have one name.
     """
     folder = lake.landing / source / snapshot
+    several = sum(path.is_dir() for path in paths) > 1
+    links: dict[Path, Path] = {}
     for path in paths:
-        if not path.exists():
-            raise LakeError(f"{path} does not exist.")
-        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-        if not files:
-            raise LakeError(f"{path} is an empty folder: there is nothing to ingest.")
-        for file in files:
-            link = folder / (file.name if path.is_file() else file.relative_to(path))
-            target = file.resolve()
-            if link.is_symlink() and link.resolve() == target:
-                continue
-            if link.exists() or link.is_symlink():
-                raise LakeError(
-                    f"{link} is there already, from another file: rename {file} or choose another snapshot."
-                )
+        for file, name in _files_below(path, several):
+            link, target = folder / name, file.resolve()
+            other = links.get(link) or (link.resolve() if link.exists() or link.is_symlink() else target)
+            if other != target:
+                raise LakeError(f"{file} and {other} would both be {link}: rename one or choose another snapshot.")
+            links[link] = target
+    for link, target in links.items():
+        if not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(target)
+
+
+def _files_below(path: Path, several: bool) -> list[tuple[Path, Path]]:
+    """The files that a path stands for, each with its name in the landing folder."""
+    if not path.exists():
+        raise LakeError(f"{path} does not exist.")
+    if path.is_file():
+        return [(path, Path(path.name))]
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    if not files:
+        raise LakeError(f"{path} is an empty folder: there is nothing to ingest (links to folders are not followed).")
+    prefix = Path(path.resolve().name) if several else Path()
+    return [(file, prefix / file.relative_to(path)) for file in files]

@@ -204,3 +204,20 @@ def test_a_disk_that_fills_up_during_the_build_leaves_the_lake_as_it_was(small_d
     (small_disk / "filler").unlink()
     assert run("build", "raw/web", root=root).returncode == 0
     assert Lake(root).scan("raw/web").collect().height == 14 + 302
+
+
+def test_two_files_of_one_name_are_refused_before_any_is_linked(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        write_archive(tmp_path / folder / "a.warc.gz", small_web())
+    files = [str(tmp_path / folder / "a.warc.gz") for folder in ("one", "two")]
+    assert "rename one or choose another snapshot" in refusal(
+        "ingest", *files, "--snapshot", "s1", root=tmp_path / "lake"
+    )
+    assert not (tmp_path / "lake/landing").exists()
+
+    folders = [str(tmp_path / folder) for folder in ("one", "two")]
+    assert run("ingest", *folders, "--snapshot", "s1", root=tmp_path / "lake").returncode == 0
+    assert Lake(tmp_path / "lake").scan("files/web").collect()["warc_file"].to_list() == [
+        "web/s1/one/a.warc.gz",
+        "web/s1/two/a.warc.gz",
+    ]
