@@ -21,7 +21,7 @@ PAGE = b"<!doctype html><title>A page</title><p>Some text.</p>"
 Items = list[FetchedPage | RejectedRecord]
 
 
-def packed(data: bytes) -> bytes:
+def gzipped(data: bytes) -> bytes:
     """A gzip member, the same at every time: test ids are made of it."""
     return gzip.compress(data, mtime=0)
 
@@ -186,7 +186,7 @@ def test_where_the_server_does_not_know_the_first_bytes_decide(
     assert item.body == body
 
 
-def packed(writer: type, data: bytes) -> bytes:
+def through(writer: type, data: bytes) -> bytes:
     class Kept(io.BytesIO):
         def close(self) -> None:
             self.kept = self.getvalue()
@@ -207,20 +207,20 @@ CHUNKS = b"5\r\n<!doc\r\n%x;ext=1\r\n%b\r\n0\r\nTrailer: x\r\n\r\n" % (len(PAGE)
 @pytest.mark.parametrize(
     ("header", "body"),
     [
-        (b"Content-Encoding: gzip", packed(PAGE)),
-        (b"Content-Encoding: GZIP", packed(PAGE[:9]) + packed(PAGE[9:])),
-        (b"Content-Encoding: gzip", packed(PAGE)[:-6]),
+        (b"Content-Encoding: gzip", gzipped(PAGE)),
+        (b"Content-Encoding: GZIP", gzipped(PAGE[:9]) + gzipped(PAGE[9:])),
+        (b"Content-Encoding: gzip", gzipped(PAGE)[:-6]),
         (b"Content-Encoding: gzip", PAGE),
         (b"Content-Encoding: deflate", zlib.compress(PAGE)),
         (b"Content-Encoding: deflate", bare_deflate(PAGE)),
         (b"Content-Encoding: deflate", PAGE),
-        (b"Content-Encoding: br", packed(BrotliWriter, PAGE)),
+        (b"Content-Encoding: br", through(BrotliWriter, PAGE)),
         (b"Content-Encoding: br", PAGE),
-        (b"Content-Encoding: zstd", packed(ZstdWriter, PAGE)),
-        (b"Content-Encoding: deflate, gzip", packed(zlib.compress(PAGE))),
+        (b"Content-Encoding: zstd", through(ZstdWriter, PAGE)),
+        (b"Content-Encoding: deflate, gzip", gzipped(zlib.compress(PAGE))),
         (b"Content-Encoding: identity", PAGE),
         (b"Transfer-Encoding: chunked", CHUNKS),
-        (b"Transfer-Encoding: gzip, chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(z := packed(PAGE)), z)),
+        (b"Transfer-Encoding: gzip, chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(z := gzipped(PAGE)), z)),
         (b"Transfer-Encoding: chunked", PAGE),
         (b"Transfer-Encoding: chunked", b"%x\r\n%b" % (len(PAGE) + 9, PAGE)),
         (b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip", b"%x\r\n%b\r\n0\r\n\r\n" % (len(z), z)),
@@ -242,7 +242,7 @@ def test_the_body_is_what_a_browser_would_show(path: Path, header: bytes, body: 
         (b"zstd", b"\xff" * 60),
         (b"rot13", PAGE),
         (b"gzip,gzip,gzip,gzip,gzip", PAGE),
-        (b"gzip", packed(b"") * 200),
+        (b"gzip", gzipped(b"") * 200),
     ],
 )
 def test_a_body_that_cannot_be_decoded_is_rejected(path: Path, encoding: bytes, body: bytes) -> None:
@@ -285,11 +285,11 @@ def test_times_are_utc(path: Path, date: str, time: datetime | None) -> None:
     assert only(path, record(response(), WARC_Date=date)).fetched_at == time
 
 
-def test_large_bodies_are_rejected_packed_or_unpacked(path: Path) -> None:
+def test_large_bodies_are_rejected_packed_or_ungzipped(path: Path) -> None:
     plain = only(path, record(response(PAGE + b" " * 200_000)), max_body_bytes=1000)
     assert (plain.rule, plain.threshold) == ("too_large", 1000)
     assert plain.value > 200_000
-    bomb = response(packed(b"<p>" + b" " * 5_000_000), headers=b"Content-Encoding: gzip\r\n")
+    bomb = response(gzipped(b"<p>" + b" " * 5_000_000), headers=b"Content-Encoding: gzip\r\n")
     assert only(path, record(bomb), max_body_bytes=1000).rule == "too_large"
     assert only(path, record(response(PAGE)), max_body_bytes=len(PAGE)).body == PAGE
 
@@ -301,7 +301,7 @@ def test_a_record_that_unpacks_to_200_megabytes_does_not_fill_the_memory(path: P
     data = packer.compress(head) + b"".join(packer.compress(bytes(1 << 20)) for _ in range(200))
     data += packer.compress(b"\r\n\r\n") + packer.flush()
     tracemalloc.start()
-    items, outcome = read(path, data + packed(page(1)), max_body_bytes=1 << 20)
+    items, outcome = read(path, data + gzipped(page(1)), max_body_bytes=1 << 20)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert [getattr(item, "rule", None) for item in items] == ["too_large", None]
@@ -314,15 +314,15 @@ def plain(records: list[bytes]) -> bytes:
 
 
 def members(records: list[bytes]) -> bytes:
-    return b"".join(packed(each) for each in records)
+    return b"".join(gzipped(each) for each in records)
 
 
 def frames(records: list[bytes]) -> bytes:
-    return b"".join(packed(Lz4Writer, each) for each in records)
+    return b"".join(through(Lz4Writer, each) for each in records)
 
 
 def one_member(records: list[bytes]) -> bytes:
-    return packed(b"".join(records))
+    return gzipped(b"".join(records))
 
 
 RECORDS = [record(b"software: test\r\n", "warcinfo", WARC_Target_URI=""), page(1), page(2)]
@@ -349,7 +349,7 @@ def test_a_file_cut_anywhere_keeps_what_is_before_the_cut_and_says_so(path: Path
 
 def test_records_split_over_members_are_joined(path: Path) -> None:
     data = plain(RECORDS)
-    split = b"".join(packed(data[at : at + 100]) for at in range(0, len(data), 100))
+    split = b"".join(gzipped(data[at : at + 100]) for at in range(0, len(data), 100))
     items, outcome = read(path, split)
     assert [item.url for item in items] == ["http://example.org/1", "http://example.org/2"]
     assert outcome.error is None
@@ -363,7 +363,7 @@ def test_a_file_that_is_one_member_gives_each_record_its_own_offset(path: Path) 
 
 
 def test_reading_goes_on_behind_a_damaged_member(path: Path) -> None:
-    packed_records = [packed(page(number)) for number in range(4)]
+    packed_records = [gzipped(page(number)) for number in range(4)]
     start = len(packed_records[0])
     end = start + len(packed_records[1])
     data = bytearray(b"".join(packed_records))
@@ -433,12 +433,12 @@ def test_a_file_of_nothing_but_damage_ends(path: Path) -> None:
     ("data", "file_format", "error"),
     [
         (b"", "empty", "the file has no bytes"),
-        (packed(b""), "empty", "the file unpacks to nothing"),
+        (gzipped(b""), "empty", "the file unpacks to nothing"),
         (b"filedesc://a.arc 0.0.0.0 20260101000000 text/plain 9\n", "arc", "`warcio recompress`"),
-        (packed(b"filedesc://a.arc 0.0.0.0"), "arc", "`warcio recompress`"),
-        (packed(ZstdWriter, page(1)), "unknown", "`zstd -d`"),
+        (gzipped(b"filedesc://a.arc 0.0.0.0"), "arc", "`warcio recompress`"),
+        (through(ZstdWriter, page(1)), "unknown", "`zstd -d`"),
         (b"\x89PNG\r\n\x1a\n", "unknown", r"begins with b'\x89PNG\r\n\x1a\n'"),
-        (packed(b"name,size\n"), "unknown", r"begins with b'name,size\n'"),
+        (gzipped(b"name,size\n"), "unknown", r"begins with b'name,size\n'"),
         (b"\x1f\x8b\x08\x00", "unknown", "truncated from its first byte"),
         (b"\x04\x22\x4d\x18zzzzzzzzzzzzzzzz", "unknown", "from its first byte"),
     ],
