@@ -285,7 +285,7 @@ def test_times_are_utc(path: Path, date: str, time: datetime | None) -> None:
     assert only(path, record(response(), WARC_Date=date)).fetched_at == time
 
 
-def test_large_bodies_are_rejected_packed_or_ungzipped(path: Path) -> None:
+def test_large_bodies_are_rejected_packed_or_unpacked(path: Path) -> None:
     plain = only(path, record(response(PAGE + b" " * 200_000)), max_body_bytes=1000)
     assert (plain.rule, plain.threshold) == ("too_large", 1000)
     assert plain.value > 200_000
