@@ -75,8 +75,8 @@ def frame_table(frame: pl.DataFrame, *, title: str | None = None, max_width: int
 
 
 def rows_table(rows: Sequence[dict[str, Any]], *, title: str | None = None) -> Table:
-    """A table of a few records that share their keys."""
-    return frame_table(pl.DataFrame(rows, infer_schema_length=None), title=title)
+    """A table of a few records that share their keys; nothing is cut."""
+    return frame_table(pl.DataFrame(rows, infer_schema_length=None), title=title, max_width=1_000)
 
 
 def _cell(value: Any, max_width: int) -> str:
