@@ -81,7 +81,8 @@ def _planner(
 ) -> Planner:
     assert context.repository_def is not None
     graph = context.repository_def.asset_graph
-    return Planner(graph, context.instance, lake, has_endpoint=language_model.endpoint() is not None)
+    endpoint = language_model.endpoint()
+    return Planner(graph, context.instance, lake, model=endpoint.model if endpoint else None)
 
 
 def _requests(planner: Planner, snapshots: Sequence[str]) -> list[dg.RunRequest]:

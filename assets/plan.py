@@ -55,16 +55,16 @@ class Planner:
         graph: the asset graph.
         instance: where runs are recorded.
         lake: where the tables are.
-        has_endpoint: whether documents that wait for a model could be sent to one.
+        model: the model that documents can be sent to; None without an endpoint.
     """
 
     def __init__(
-        self, graph: BaseAssetGraph, instance: dg.DagsterInstance, lake: Lake, *, has_endpoint: bool = False
+        self, graph: BaseAssetGraph, instance: dg.DagsterInstance, lake: Lake, *, model: str | None = None
     ) -> None:
         self._graph = graph
         self._instance = instance
         self._lake = lake
-        self._has_endpoint = has_endpoint
+        self._model = model
         self._histories: dict[str, list[Commit]] = {}
 
     def sources(self) -> list[str]:
@@ -142,7 +142,9 @@ class Planner:
         landing = commit.details.get("landing")
         if landing and landing != landing_fingerprint(self._lake, key.path[1], snapshot or ""):
             return "the files in the landing folder changed"
-        if commit.details.get("pending") and self._has_endpoint:
+        if self._model and commit.details.get("model", "") not in ("", self._model):
+            return f"the model is {self._model} now"
+        if self._model and commit.details.get("pending"):
             return f"{commit.details['pending']} documents wait for the model"
         return None
 

@@ -87,18 +87,21 @@ def _stand_in_model() -> Iterator[None]:
 
 
 def _summary(lake: Lake, seconds: float) -> None:
+    from lakehouse.generate.mock_server import MODEL
+
     console.print()
     console.print(_waterfall(lake))
     shards = lake.sql("SELECT * FROM stats.shard_fill").to_dicts()[0]
     asked = lake.sql("SELECT count(*) AS calls, any_value(model) AS model FROM lake.generations").to_dicts()[0]
     sequence = lake.sql("SELECT min(sequence_id) AS id FROM lake.shards")["id"][0]
+    stand_in = ", a scripted stand-in and no model" if asked["model"] == MODEL else ""
     console.print(
         f"[bold]{shards['tokens']:,} tokens[/] in {shards['sequences']:,} sequences of training data "
-        f"({shards['fill_share']:.1%} full), {seconds:.0f} s. {asked['calls']} rewrites by {asked['model']}, "
-        "a scripted stand-in and no model.\n"
-        f"The lake is at [bold]{lake.root}[/], the shards at [bold]{lake.training / 'main' / 'latest'}[/].",
+        f"({shards['fill_share']:.1%} full), {seconds:.0f} s. {asked['calls']} rewrites by {asked['model']}{stand_in}.",
         soft_wrap=True,
     )
+    console.print(f"The lake is at [bold]{lake.root}[/],", soft_wrap=True)
+    console.print(f"the shards are at [bold]{lake.training / 'main' / 'latest'}[/].", soft_wrap=True)
     root = "" if lake.root == Path.cwd() / DEFAULT_ROOT else f"LAKEHOUSE_ROOT={shlex.quote(str(lake.root))} "
     command = f"{root}{shlex.quote(os.path.relpath(Path(sys.prefix) / 'bin' / 'lakehouse'))}"
     console.print("\nTry next:")

@@ -132,7 +132,8 @@ class Builder:
         return self._planner().states(self.select(None), self.snapshots(snapshot))
 
     def _planner(self) -> Planner:
-        return Planner(self._graph, self._instance, self.lake, has_endpoint=bool(os.environ.get("LAKEHOUSE_MODEL_URL")))
+        model = os.environ.get("LAKEHOUSE_MODEL") if os.environ.get("LAKEHOUSE_MODEL_URL") else None
+        return Planner(self._graph, self._instance, self.lake, model=model)
 
     def _refuse_full_disk(self) -> None:
         if self._free_bytes() < _SPARE_BYTES:

@@ -8,12 +8,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from conftest import WebPage, article, article_page, small_web, write_archive
-from lakes import build, rows
+from lakes import build, environment, rows
 
 from assets.synthetic.anchors import Choice
 from lakehouse import govern, shard
 from lakehouse.cli.instance import open_instance
-from lakehouse.cli.runs import BuildError
+from lakehouse.cli.runs import Builder, BuildError
 from lakehouse.crawl import FetchedPage, read_record
 from lakehouse.generate import RecipeError
 from lakehouse.generate.mock_server import MODEL, MockModel
@@ -219,6 +219,18 @@ def test_without_an_endpoint_the_rest_goes_on_and_a_later_one_catches_up(tmp_pat
         assert model.calls == 12  # no call is paid for twice
     assert rows(lake, "SELECT count(*) > 0 FROM synthetic.web_rewritten") == [(True,)]
     assert build(tmp_path, SHARDS).runs == 0
+
+
+def test_another_model_is_asked_anew_and_what_follows_is_built(lake: Lake) -> None:
+    address = {"LAKEHOUSE_MODEL_URL": "http://127.0.0.1:9/v1"}
+    with environment(lake.root, **address, LAKEHOUSE_MODEL=MODEL), Builder(lake).opened() as builder:
+        assert {state.reason for state in builder.states()} == {None}
+    with environment(lake.root, **address, LAKEHOUSE_MODEL="another"), Builder(lake).opened() as builder:
+        reasons = {state.table: state.reason for state in builder.states()}
+    assert reasons["generations/rewrite_clearly"] == "the model is another now"
+    assert reasons["synthetic/web_rewritten"] == "generations/rewrite_clearly is built anew"
+    assert reasons["shards/main"]
+    assert reasons["filtered/web_clean"] is None
 
 
 def test_one_worker_and_two_write_the_same_shards(tmp_path: Path) -> None:
