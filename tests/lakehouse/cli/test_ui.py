@@ -247,5 +247,6 @@ def test_the_asset_graph_can_be_seen_in_a_browser(server: Server, tmp_path: Path
 
 
 def test_control_c_ends_everything(lake: Lake) -> None:
-    with serving(lake.root, stop_with=signal.SIGINT):
-        pass
+    with serving(lake.root, stop_with=signal.SIGINT) as server:
+        processes = server.processes()
+    assert not any(process.is_running() for process in processes)
