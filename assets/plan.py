@@ -21,11 +21,10 @@ from lakehouse.lake import Lake
 
 @dataclass(frozen=True)
 class Step:
-    """Assets that one Dagster run builds, for one snapshot or for all; `reasons` says why each is built."""
+    """Assets that one Dagster run builds, for one snapshot or for all."""
 
     keys: tuple[dg.AssetKey, ...]
     snapshot: str | None
-    reasons: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,7 @@ class Planner:
         steps = []
         for (_, snapshot), members in sorted(wanted.items(), key=lambda item: (item[0][0], item[0][1] or "")):
             keys = [asset_key(state.table) for state in members]
-            reasons = tuple((state.table, state.reason or "") for state in members)
-            steps.append(Step(tuple(self._whole_operations(keys)), snapshot, reasons))
+            steps.append(Step(tuple(self._whole_operations(keys)), snapshot))
         return steps
 
     def _reason(

@@ -51,7 +51,6 @@ class Commit:
     table_id: str
     version: int
     committed_at: datetime
-    operation: str
     run_id: str
     asset: str
     partition: str | None
@@ -93,7 +92,6 @@ def commit_from(table: str, table_id: str, entry: Mapping[str, Any]) -> Commit:
         table_id=table_id,
         version=int(entry["version"]),
         committed_at=datetime.fromtimestamp(entry["timestamp"] / 1000, UTC),
-        operation=str(entry.get("operation", "")),
         run_id=values.get("run_id", ""),
         asset=values.get("asset", ""),
         partition=values.get("partition"),

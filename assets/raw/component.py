@@ -1,14 +1,13 @@
 """How a raw source is built: archive files in, text documents, the ledger of the rest and a row a file out."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
 import polars as pl
 from pydantic import Field
 
 from assets.annotations import annotations_of
-from assets.checks import audited, balance_audit, check_specs, text_audits
+from assets.checks import Audit, audited, balance_audit, check_specs, text_audits
 from assets.materialization import Attributes, asset_spec, materialized, origin_of, table_metadata
 from assets.plots import waterfall
 from assets.raw.ingest import Ingested, ingest_file, landed_files, landing_fingerprint
@@ -77,7 +76,7 @@ class RawSource(Attributes, dg.Component):
         return raw_source
 
 
-def _balance(ingested: list[Ingested]) -> Any:
+def _balance(ingested: list[Ingested]) -> Audit:
     outcomes = [one.outcome for one in ingested]
     return balance_audit(
         came_in=sum(outcome["records"] - outcome["skipped"] for outcome in outcomes),

@@ -15,7 +15,11 @@ from lakehouse.cli.show import ProgressBars, console, escape, frame_table
 from lakehouse.crawl import CrawlLimits, crawl_site
 from lakehouse.lake import Lake, LakeError, default_root
 
-Workers = Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0: one a processor core.")]
+Workers = Annotated[
+    int,
+    typer.Option("--workers", min=0, envvar="LAKEHOUSE_WORKERS", help="Worker processes; 0: one a processor core."),
+]
+_SHOWN_FAILURES = 20
 Source = Annotated[str, typer.Option("--source", help="Name of the raw source.")]
 
 
@@ -136,7 +140,15 @@ def crawl_into(
         report = crawl_site(urls, file, limits=limits, proxy=proxy, on_page=lambda _: bars.advance(task))
         bars.finish(task)
     statuses = ", ".join(f"{count} × {status}" for status, count in sorted(report.by_status.items()))
-    console.print(f"Crawled {report.pages} pages in {report.seconds:.1f} s ({statuses}).")
+    console.print(f"Crawled {report.pages} pages in {report.seconds:.1f} s ({statuses}).", soft_wrap=True)
+    if report.disallowed:
+        console.print(f"robots.txt forbids {report.disallowed} more.")
+    if report.stopped_by:
+        console.print(f"[yellow]Not everything was visited: {report.stopped_by}.[/]")
+    for failure in report.errors[:_SHOWN_FAILURES]:
+        console.print(f"[yellow]{escape(failure.url)}[/]: {escape(failure.reason)}", soft_wrap=True)
+    if len(report.errors) > _SHOWN_FAILURES:
+        console.print(f"… and {len(report.errors) - _SHOWN_FAILURES} more failures.")
     return file
 
 

@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from lakehouse.cli.build import crawl_into, today
+from lakehouse.cli.build import Workers, crawl_into, today
 from lakehouse.cli.show import console, errors
 from lakehouse.lake import DEFAULT_ROOT, Lake, default_root
 
@@ -29,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Worker processes; 0: one a processor core.")] = 0,
+    workers: Workers = 0,
 ) -> None:
     """Run the whole path on a small web that ships with the package: crawl, text, filters, mixture, shards, statistics.
 

@@ -108,9 +108,14 @@ def _lines(file: Path) -> Iterator[tuple[str, str]]:
                 continue
             try:
                 row = json.loads(line)
-                yield str(row.get("id", number)), str(row["text"])
+                yield _encodable(str(row.get("id", number))), _encodable(str(row["text"]))
             except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
                 raise LakeError(f"{file}:{number}: this is no JSON object with a text: {error}.") from error
+
+
+def _encodable(text: str) -> str:
+    """`text` without lone surrogates, which JSON can name and UTF-8 cannot hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _print_line(row: dict[str, Any]) -> None:

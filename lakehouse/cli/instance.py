@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +73,7 @@ def only_build(lake: Lake, instance: dg.DagsterInstance) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         _end_dead_builds(instance)
+        _remove_leftovers(lake)
         yield
 
 
@@ -80,3 +83,11 @@ def _end_dead_builds(instance: dg.DagsterInstance) -> None:
     for run in instance.get_runs(unfinished):
         instance.report_run_failed(run, "The process of this build died.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _remove_leftovers(lake: Lake) -> None:
+    """Remove what killed runs left outside the tables; a day old, as runs from the UI don't hold the lock."""
+    yesterday = time.time() - 24 * 3600
+    for leftover in [*lake.scratch.glob("*"), *lake.training.glob("*/.partial-*")]:
+        if leftover.is_dir() and leftover.stat().st_mtime < yesterday:
+            shutil.rmtree(leftover)

@@ -73,6 +73,7 @@ def test_crawl_brings_a_site_into_the_landing_folder(tmp_path: Path) -> None:
         shown = lakehouse("crawl", f"{address}/", "--delay", "0", "--snapshot", "s1", root=tmp_path / "lake")
         server.shutdown()
     assert "Crawled 2 pages" in shown
+    assert "robots.txt forbids 1 more." in shown
     build(tmp_path / "lake", "raw/web")
     urls = Lake(tmp_path / "lake").scan("raw/web").collect()["url"].to_list()
     assert urls == [f"{address}/", f"{address}/story.html"]
@@ -155,6 +156,12 @@ def test_filter_says_of_each_text_whether_it_is_kept_and_why_not(tmp_path: Path)
         "threshold": 50.0,
     }
     assert lakehouse("filter", "-", root=tmp_path, stdin=(tmp_path / "texts.jsonl").read_text()) == shown
+
+
+def test_filter_survives_text_that_utf8_cannot_hold(tmp_path: Path) -> None:
+    line = json.dumps({"id": "a\ud800", "text": "The \ud800 end."}) + "\n"
+    (verdict,) = lakehouse("filter", "-", root=tmp_path, stdin=line).splitlines()
+    assert json.loads(verdict)["rule"] == "gopher_min_words"
 
 
 def test_every_command_explains_itself() -> None:

@@ -86,6 +86,19 @@ def test_a_killed_build_leaves_no_row_twice_or_missing(tmp_path: Path, undisturb
     assert build(tmp_path, "+shards/main").runs == 0
 
 
+def test_what_killed_runs_left_outside_the_tables_is_removed_a_day_later(tmp_path: Path) -> None:
+    write_archive(tmp_path / "landing/web/s1/a.warc.gz", small_web())
+    old, new = tmp_path / ".scratch/shards-old", tmp_path / "training/main/.partial-new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "main-00000.bin").write_bytes(b"half a shard")
+    two_days_ago = time.time() - 2 * 24 * 3600
+    os.utime(old, (two_days_ago, two_days_ago))
+    build(tmp_path, "raw/web")
+    assert not old.exists()
+    assert new.exists()
+
+
 def test_ctrl_c_ends_a_build_with_one_line_and_the_next_one_finishes(tmp_path: Path) -> None:
     for number in range(40):
         write_archive(tmp_path / f"landing/web/s1/{number}.warc.gz", small_web(number * 100, 60))
