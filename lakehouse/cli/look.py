@@ -66,7 +66,7 @@ def status() -> None:
             "table": state.table,
             "snapshot": state.snapshot or "",
             "version": state.commit.version if state.commit else None,
-            "rows": state.commit.rows if state.commit else None,
+            "rows written": state.commit.rows if state.commit else None,
             "committed": f"{state.commit.committed_at:%m-%d %H:%M}" if state.commit else "",
             "state": state.reason or "up to date",
         }
@@ -108,7 +108,7 @@ def history(table: Annotated[str, typer.Argument(help="A table, such as filtered
             "version": commit.version,
             "committed (UTC)": f"{commit.committed_at:%Y-%m-%d %H:%M}",
             "snapshot": commit.partition or "",
-            "rows": commit.rows,
+            "rows written": commit.rows,
             "run": commit.run_id[:8],
             "made from": ", ".join(f"{name}@{version}" for name, version in commit.inputs.items()),
         }

@@ -211,7 +211,7 @@ def _show_materialization(event: dg.DagsterEvent, snapshot: str | None) -> None:
     if pending is not None and pending.value:
         has_endpoint = os.environ.get("LAKEHOUSE_MODEL_URL")
         why = "Calls failed" if has_endpoint else "No model endpoint is set (LAKEHOUSE_MODEL_URL, LAKEHOUSE_MODEL)"
-        console.print(f"    [yellow]{why}: {pending.value} documents wait; the rest goes on.[/]", soft_wrap=True)
+        console.print(f"    [yellow]{why}: documents that wait: {pending.value}; the rest goes on.[/]", soft_wrap=True)
 
 
 def _with_key_prefix(selection: str) -> str:
