@@ -86,7 +86,7 @@ def column_schema(table_schema: pa.Schema) -> dg.TableSchema:
 def pinned_version(context: dg.AssetExecutionContext, lake: Lake, table: str, snapshot: str | None = None) -> int:
     """The version of `table` that this run reads.
 
-    For one snapshot it is the version that Dagster recorded last: a commit whose run died before it was recorded stays
+    For one snapshot it has the rows that Dagster recorded last: those of a run that died before they were recorded stay
     unread. For a whole table it is the newest.
 
     Raises:
@@ -99,9 +99,9 @@ def pinned_version(context: dg.AssetExecutionContext, lake: Lake, table: str, sn
     version = extract_data_version_from_entry(record.event_log_entry) if record else None
     if version is None:
         return newest
-    table_id, _, recorded = version.value.partition("@")
-    same_table = lake.history(table)[0].table_id.startswith(table_id)
-    return int(recorded) if same_table and recorded.isdigit() else newest
+    # Rows that were written again are read where they were written last: vacuum may have removed the first files.
+    recorded = (commit.version for commit in lake.history(table) if commit.data_version == version.value)
+    return next(recorded, newest)
 
 
 def origin_of(

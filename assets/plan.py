@@ -15,7 +15,7 @@ from dagster._core.definitions.data_version import extract_data_version_from_ent
 
 from assets.materialization import SNAPSHOTS, asset_key, table_name
 from assets.raw.ingest import landed_files, landing_fingerprint
-from lakehouse.commits import Commit
+from lakehouse.commits import Commit, rows_changed
 from lakehouse.lake import Lake
 
 
@@ -135,7 +135,8 @@ class Planner:
         ):
             return "an earlier snapshot is built anew"
         for table, version in sorted(commit.inputs.items()):
-            if any(newer.version > version for newer in self._commits_read(key, table, snapshot)):
+            is_read = self._is_read(key, table, snapshot)
+            if rows_changed(self._history(table), version, None, commit.committed_at, is_read):
                 return f"{table} changed"
         landing = commit.details.get("landing")
         if landing and landing != landing_fingerprint(self._lake, key.path[1], snapshot or ""):
@@ -146,15 +147,12 @@ class Planner:
             return f"{commit.details['pending']} documents wait for the model"
         return None
 
-    def _commits_read(self, key: dg.AssetKey, table: str, snapshot: str | None) -> list[Commit]:
-        """The commits of `table` that an asset would read: its own snapshot's, or of a whole table all."""
-        is_read: Callable[[Commit], bool]
+    def _is_read(self, key: dg.AssetKey, table: str, snapshot: str | None) -> Callable[[Commit], bool]:
+        """Tells the commits of `table` that an asset would read: its own snapshot's, or of a whole table all."""
         if asset_key(table) in self._made_with(key):
             # A set that drops what earlier snapshots have depends on their partitions of itself.
-            is_read = lambda commit: (commit.partition or "") < (snapshot or "")  # noqa: E731
-        else:
-            is_read = lambda commit: snapshot is None or commit.partition in (snapshot, None)  # noqa: E731
-        return [commit for commit in self._history(table) if is_read(commit)]
+            return lambda commit: (commit.partition or "") < (snapshot or "")
+        return lambda commit: snapshot is None or commit.partition in (snapshot, None)
 
     def _read_parts(self, key: dg.AssetKey, parent: dg.AssetKey, snapshot: str | None) -> list[str | None]:
         if not self._graph.get(parent).is_partitioned:

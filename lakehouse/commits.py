@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 
 from lakehouse.data_files import DataFile
+from lakehouse.identity import hash_of
 
 STAMP = "lakehouse.stamp"
 """The key in a commit's metadata by which its writer finds it again."""
 
-_METADATA = ("run_id", "asset", "partition", "code_version", "config_hash", "inputs", "rows", "bytes", "details")
+_METADATA = (
+    "run_id",
+    "asset",
+    "partition",
+    "code_version",
+    "config_hash",
+    "inputs",
+    "rows",
+    "bytes",
+    "details",
+    "content",
+    "content_version",
+)
+_RESTORED = "restored"
 _VERSIONS: dict[str, Any] = {
     "table": pl.String,
     "version": pl.Int64,
@@ -27,6 +41,7 @@ _VERSIONS: dict[str, Any] = {
     "inputs": pl.String,
     "rows": pl.Int64,
     "bytes": pl.Int64,
+    "content_version": pl.Int64,
     "details": pl.String,
 }
 
@@ -45,7 +60,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Commit:
-    """One version of a table and its metadata. `rows` and `bytes` are those that the commit wrote."""
+    """One version of a table and its metadata.
+
+    `rows` and `bytes` are those that the commit wrote, `content` is their hash. `content_version` is the version that
+    wrote them first: an earlier one where a rerun wrote the same rows again, or where an old version was restored.
+    A restored version is a commit for each snapshot: each is what had made that snapshot's rows.
+    """
 
     table: str
     table_id: str
@@ -60,15 +80,24 @@ class Commit:
     rows: int
     bytes: int
     details: dict[str, Any]
+    content: str
+    content_version: int
 
     @property
     def data_version(self) -> str:
-        """The commit's name in Dagster: the table's id, which a recreated table does not share, and the version."""
-        return f"{self.table_id[:8]}@{self.version}"
+        """The rows' name in Dagster: the table's id, which a recreated table does not share, and the version."""
+        return f"{self.table_id[:8]}@{self.content_version}"
 
 
-def metadata_of(origin: Origin, files: Sequence[DataFile], snapshot: str | None, stamp: str) -> dict[str, Any]:
-    """What a commit of `files` carries, as Delta's custom metadata."""
+def content_of(files: Sequence[DataFile]) -> str:
+    """A hash of the rows in `files` and of their order."""
+    return hash_of(*(file.digest for file in sorted(files, key=lambda file: file.path)))
+
+
+def metadata_of(
+    origin: Origin, files: Sequence[DataFile], snapshot: str | None, stamp: str, content_version: int | None = None
+) -> dict[str, Any]:
+    """What a commit of `files` carries, as Delta's custom metadata; `content_version` is None where they are new."""
     values = {
         "run_id": origin.run_id,
         "asset": origin.asset or "by hand",
@@ -79,13 +108,73 @@ def metadata_of(origin: Origin, files: Sequence[DataFile], snapshot: str | None,
         "rows": sum(file.rows for file in files),
         "bytes": sum(file.bytes for file in files),
         "details": dict(origin.details),
+        "content": content_of(files),
+        "content_version": content_version,
     }
     # delta-rs gives back nested values of custom metadata as text of its own: JSON text survives.
     return {STAMP: stamp, **{key: json.dumps(values[key]) for key in _METADATA}}
 
 
-def commit_from(table: str, table_id: str, entry: Mapping[str, Any]) -> Commit:
-    """Read an entry of a Delta table's history."""
+def restore_metadata(table: str, version: int, stamp: str) -> dict[str, Any]:
+    """What a commit that restores `version` carries."""
+    return {STAMP: stamp, "asset": json.dumps(table), "details": json.dumps({_RESTORED: version})}
+
+
+def commits_from(table: str, table_id: str, entries: Iterable[Mapping[str, Any]]) -> list[Commit]:
+    """Read a Delta table's history, newest first; a restored version is a commit for each snapshot."""
+    commits: list[Commit] = []
+    for entry in sorted(entries, key=lambda entry: int(entry["version"])):
+        commit = _commit_from(table, table_id, entry)
+        commits += _restored(commit, commits) if _RESTORED in commit.details else [commit]
+    return commits[::-1]
+
+
+def in_effect(history: Iterable[Commit], version: int | None = None) -> dict[str | None, Commit]:
+    """The commit that made the rows of each snapshot, at one version or now; `history` is newest first."""
+    found: dict[str | None, Commit] = {}
+    for commit in history:
+        if commit.asset and (version is None or commit.version <= version):
+            found.setdefault(commit.partition, commit)
+    return found
+
+
+def rows_changed(
+    history: Sequence[Commit], pinned: int, read: int | None, since: datetime, is_read: Callable[[Commit], bool]
+) -> bool:
+    """Whether a table's rows are others than those that a commit was made from.
+
+    Args:
+        history: of the table, newest first.
+        pinned: the version that the commit names.
+        read: the version that would be read now; None: the newest.
+        since: when the commit was made: a table that was made anew after it has other rows at the same version.
+        is_read: tells the commits whose rows are read from the others.
+    """
+    relevant = [commit for commit in history if is_read(commit)]
+    then, now = in_effect(relevant, pinned), in_effect(relevant, read)
+    contents = [{place: commit.content_version for place, commit in each.items()} for each in (then, now)]
+    written = {commit.version: commit.committed_at for commit in relevant}
+    return contents[0] != contents[1] or any(written.get(version, since) > since for version in contents[1].values())
+
+
+def _restored(commit: Commit, earlier: Sequence[Commit]) -> list[Commit]:
+    version = int(commit.details[_RESTORED])
+    originals = in_effect(reversed(earlier), version)
+    restored = []
+    for partition in sorted(in_effect(reversed(earlier)), key=str):
+        original = originals.get(partition)
+        if original is None:
+            # It had no rows then. Without a code version it counts as never built.
+            restored.append(replace(commit, partition=partition))
+        else:
+            details = original.details | commit.details
+            restored.append(
+                replace(original, version=commit.version, committed_at=commit.committed_at, details=details)
+            )
+    return restored
+
+
+def _commit_from(table: str, table_id: str, entry: Mapping[str, Any]) -> Commit:
     values = {key: json.loads(entry[key]) for key in _METADATA if entry.get(key)}
     return Commit(
         table=table,
@@ -101,6 +190,8 @@ def commit_from(table: str, table_id: str, entry: Mapping[str, Any]) -> Commit:
         rows=values.get("rows", 0),
         bytes=values.get("bytes", 0),
         details=values.get("details", {}),
+        content=values.get("content", ""),
+        content_version=values.get("content_version") or int(entry["version"]),
     )
 
 
@@ -118,6 +209,7 @@ def versions_frame(commits: Iterable[Commit]) -> pl.DataFrame:
             "inputs": json.dumps(commit.inputs),
             "rows": commit.rows,
             "bytes": commit.bytes,
+            "content_version": commit.content_version,
             "details": json.dumps(commit.details),
         }
         for commit in commits

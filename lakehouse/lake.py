@@ -22,7 +22,17 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from lakehouse import schema
-from lakehouse.commits import STAMP, Commit, Origin, commit_from, metadata_of, versions_frame
+from lakehouse.commits import (
+    STAMP,
+    Commit,
+    Origin,
+    commits_from,
+    content_of,
+    in_effect,
+    metadata_of,
+    restore_metadata,
+    versions_frame,
+)
 from lakehouse.data_files import DataFile, DataFileWriter
 from lakehouse.views import copy_rows, create_layer_view, create_view, literal
 
@@ -128,7 +138,7 @@ class Lake:
         """Every commit of `table`, newest first."""
         delta = self._open(table)
         table_id = str(delta.metadata().id)
-        return [commit_from(table, table_id, entry) for entry in delta.history()]
+        return commits_from(table, table_id, delta.history())
 
     def commit_at(self, table: str, version: int) -> Commit:
         """The commit that made one version of `table`.
@@ -175,6 +185,8 @@ class Lake:
     ) -> Commit:
         """Make `files` the whole content of a snapshot (or of a table without partitions), in one commit.
 
+        Where they hold the rows that are there already, the commit says so: its `content_version` is an earlier one.
+
         Raises:
             LakeError: somebody else changed the same rows meanwhile.
         """
@@ -204,6 +216,39 @@ class Lake:
             writer.write(frame)
         return self.append(table, writer.finished(), origin, snapshot=snapshot)
 
+    def restore(self, table: str, version: int) -> list[Commit]:
+        """Make an older version the newest, in one commit that rewrites nothing; what was written with it comes along.
+
+        Returns:
+            The new commits: of each table, one for each snapshot.
+
+        Raises:
+            LakeError: there is no such version, its files are gone, or the table cannot be restored by itself.
+        """
+        newest = self.version(table)
+        if version == newest:
+            raise LakeError(f"{table} is at version {version} already.")
+        if table.startswith("generations/"):
+            raise LakeError(f"{table} is a journal of calls that were paid for: nothing of it is taken back.")
+        for other in self.tables():
+            if any(table in commit.details.get("with", {}) for commit in in_effect(self.history(other)).values()):
+                raise LakeError(f"{table} is written together with {other}: restore that.")
+        self.commit_at(table, version)
+        missing = [file for file in self.files(table, version=version) if not file.exists()]
+        if missing:
+            raise LakeError(f"{table}: version {version} cannot be restored: vacuum removed {missing[0].name}.")
+        restored = []
+        companions: dict[str, int] = {}
+        for commit in in_effect(self.history(table), version).values():
+            for other, its_version in commit.details.get("with", {}).items():
+                companions[other] = max(companions.get(other, 0), its_version)
+        for name, its_version in [*sorted(companions.items()), (table, version)]:
+            stamp = uuid.uuid4().hex
+            properties = CommitProperties(custom_metadata=restore_metadata(name, its_version, stamp))
+            self._open(name).restore(its_version, commit_properties=properties)
+            restored += self._find(name, stamp)
+        return restored
+
     def vacuum(self, table: str, *, older_than_hours: int, keep_versions: Sequence[int] = ()) -> list[str]:
         """Remove data files that no version of the last hours and none of `keep_versions` needs; return their paths.
 
@@ -232,6 +277,7 @@ class Lake:
         delta = self._create(table, table_schema)
         base = delta.version()
         stamp = uuid.uuid4().hex
+        metadata = metadata_of(origin, files, snapshot, stamp, self._same_content(table, files, origin, mode, snapshot))
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
                 delta.create_write_transaction(
@@ -240,9 +286,9 @@ class Lake:
                     schema=table_schema,
                     partition_by=list(layer.partition_by),
                     partition_filters=[("snapshot", "=", snapshot)] if layer.partition_by else None,
-                    commit_properties=CommitProperties(custom_metadata=metadata_of(origin, files, snapshot, stamp)),
+                    commit_properties=CommitProperties(custom_metadata=metadata),
                 )
-                return self._find(table, stamp)
+                return self._find(table, stamp)[0]
             except (CommitFailedError, DeltaError) as error:
                 if attempt + 1 == _COMMIT_ATTEMPTS:
                     raise LakeError(f"{table}: the commit failed {_COMMIT_ATTEMPTS} times: {error}") from error
@@ -262,13 +308,27 @@ class Lake:
                     f"(version {commit.version}). Its rows stand, these were not written: build again."
                 )
 
-    def _find(self, table: str, stamp: str) -> Commit:
+    def _same_content(
+        self, table: str, files: Sequence[DataFile], origin: Origin, mode: str, snapshot: str | None
+    ) -> int | None:
+        """The version that wrote the rows of `files` already; None if they are new."""
+        before = self.last_commit(table, snapshot)
+        if before is None or before.partition != snapshot:
+            return None
+        same = before.content == content_of(files)
+        if mode == "append":
+            # A journal is also the calls that it has not: they depend on the model, which the details name.
+            same = not files and before.details == origin.details
+        return before.content_version if same else None
+
+    def _find(self, table: str, stamp: str) -> list[Commit]:
         delta = self._open(table)
-        table_id = str(delta.metadata().id)
+        entries = delta.history()
         # HEAD may be another writer's by now.
-        for entry in delta.history():
+        for entry in entries:
             if entry.get(STAMP) == stamp:
-                return commit_from(table, table_id, entry)
+                found = commits_from(table, str(delta.metadata().id), entries)
+                return [commit for commit in found if commit.version == entry["version"]]
         raise LakeError(f"{table}: the commit {stamp} is not in the log.")
 
     def _create(self, table: str, table_schema: pa.Schema) -> DeltaTable:

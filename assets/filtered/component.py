@@ -120,7 +120,7 @@ class FilteredSet(Attributes, dg.Component):
             origin = origin_of(context, rejects, inputs=inputs)
             ledger = store.replace_frame(rejects, decisions.rejects, origin, snapshot=snapshot)
             yield materialized(ledger)
-            origin = origin_of(context, filtered, inputs=inputs, details={"rejects": ledger.version})
+            origin = origin_of(context, filtered, inputs=inputs, details={"with": {rejects: ledger.version}})
             commit = store.replace(filtered, kept, origin, snapshot=snapshot)
             dropped = _dropped(decisions.rejects)
             steps = [(self.source, measured.height), *((row["rule"], row["documents"]) for row in dropped)]

@@ -61,15 +61,17 @@ class RawSource(Attributes, dg.Component):
             yield from audited(raw, [*text_audits(store, raw, documents), _balance(ingested)])
 
             origin = origin_of(context, rejects, inputs={})
-            yield materialized(
-                store.replace(rejects, [file for one in ingested for file in one.rejects], origin, snapshot=snapshot)
+            ledger = store.replace(
+                rejects, [file for one in ingested for file in one.rejects], origin, snapshot=snapshot
             )
+            yield materialized(ledger)
             origin = origin_of(context, files, inputs={})
+            outcome = store.replace_frame(files, outcomes, origin, snapshot=snapshot)
             yield materialized(
-                store.replace_frame(files, outcomes, origin, snapshot=snapshot),
-                {"files": table_metadata(outcomes.drop("snapshot", "source").head(200).to_dicts())},
+                outcome, {"files": table_metadata(outcomes.drop("snapshot", "source").head(200).to_dicts())}
             )
-            origin = origin_of(context, raw, inputs={}, details={"landing": fingerprint})
+            companions = {rejects: ledger.version, files: outcome.version}
+            origin = origin_of(context, raw, inputs={}, details={"landing": fingerprint, "with": companions})
             commit = store.replace(raw, documents, origin, snapshot=snapshot)
             yield materialized(commit, {"waterfall": _waterfall(store, self.name, snapshot, outcomes)})
 

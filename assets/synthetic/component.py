@@ -138,8 +138,9 @@ class SyntheticSet(Attributes, dg.Component):
             yield from audited(table, [*text_audits(store, table, kept.finished()), balance])
 
             origin = origin_of(context, rejects, inputs=inputs)
-            yield materialized(store.replace(rejects, ledger.finished(), origin, snapshot=snapshot))
-            origin = origin_of(context, table, inputs=inputs)
+            dropped = store.replace(rejects, ledger.finished(), origin, snapshot=snapshot)
+            yield materialized(dropped)
+            origin = origin_of(context, table, inputs=inputs, details={"with": {rejects: dropped.version}})
             commit = store.replace(table, kept.finished(), origin, snapshot=snapshot)
             failed = store.scan(rejects, snapshot=snapshot).group_by("rule").len().sort("rule").collect()
             plot = waterfall(f"{table} {snapshot}", [("answers", asked), *failed.iter_rows()], unit="answers")

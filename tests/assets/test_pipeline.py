@@ -166,7 +166,7 @@ def test_each_commit_pins_what_it_was_made_from(lake: Lake) -> None:
     raw = lake.last_commit("raw/web", "2026-01")
     assert raw is not None
     assert first.inputs["raw/web"] == raw.version
-    assert first.details["rejects"] == lake.last_commit("rejects/web_clean", "2026-01").version  # type: ignore[union-attr]
+    assert first.details["with"] == {"rejects/web_clean": lake.last_commit("rejects/web_clean", "2026-01").version}  # type: ignore[union-attr]
 
 
 def test_a_build_with_nothing_to_do_does_nothing(tmp_path: Path) -> None:
