@@ -8,6 +8,7 @@ import dagster as dg
 import polars as pl
 
 from assets.materialization import SNAPSHOTS, asset_spec, materialized, origin_of, pinned_version
+from assets.unchanged import already_made
 from lakehouse import annotate, schema
 from lakehouse.data_files import DataFile
 from lakehouse.lake import Lake, read_batches
@@ -61,13 +62,16 @@ def annotations_of(table: str, names: Sequence[str]) -> list[dg.AssetsDefinition
     )
     def annotations(
         context: dg.AssetExecutionContext, lake: LakeResource, compute: ComputeResource
-    ) -> Iterator[dg.MaterializeResult]:
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         store, snapshot = lake.open(), context.partition_key
-        version = pinned_version(context, store, table, snapshot)
+        inputs = {table: pinned_version(context, store, table, snapshot)}
         selected = tuple(name for name in names if _key(table, name) in context.selected_asset_keys)
+        if made := already_made(context, store, [annotation_table(table, name) for name in selected], inputs):
+            yield from made
+            return
         units = [
             AnnotationUnit(store.root, table, snapshot, file, ordinal, selected)
-            for ordinal, file in enumerate(store.files(table, version=version, snapshot=snapshot))
+            for ordinal, file in enumerate(store.files(table, version=inputs[table], snapshot=snapshot))
         ]
         results = list(compute.run(measure_file, units, task=f"Measuring {table} {snapshot}"))
         for name in selected:
@@ -75,7 +79,7 @@ def annotations_of(table: str, names: Sequence[str]) -> list[dg.AssetsDefinition
             commit = store.replace(
                 target,
                 [file for result in results for file in result[name]],
-                origin_of(context, target, inputs={table: version}),
+                origin_of(context, target, inputs=inputs),
                 snapshot=snapshot,
                 columns=_columns(name),
             )

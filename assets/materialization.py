@@ -9,7 +9,11 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pydantic
-from dagster._core.definitions.data_version import extract_data_version_from_entry
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_TAG,
+    extract_data_version_from_entry,
+)
 
 from lakehouse import schema
 from lakehouse.commits import Commit, Origin
@@ -146,4 +150,15 @@ def table_metadata(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue |
     columns = [dg.TableColumn(name, kinds.get(type(value), "string")) for name, value in rows[0].items()]
     return dg.MetadataValue.table(
         records=[dg.TableRecord(dict(row)) for row in rows], schema=dg.TableSchema(columns=columns)
+    )
+
+
+def recorded(commit: Commit) -> dg.AssetMaterialization:
+    """A commit that no run made, as an event that tells Dagster of it."""
+    result = materialized(commit)
+    return dg.AssetMaterialization(
+        asset_key(commit.table),
+        partition=commit.partition,
+        metadata=dict(result.metadata or {}),
+        tags={DATA_VERSION_TAG: commit.data_version, CODE_VERSION_TAG: commit.code_version},
     )

@@ -6,7 +6,7 @@ staleness is not (it calls an asset with 100 upstream partitions or more fresh, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -15,6 +15,7 @@ from dagster._core.definitions.data_version import extract_data_version_from_ent
 
 from assets.materialization import SNAPSHOTS, asset_key, table_name
 from assets.raw.ingest import landed_files, landing_fingerprint
+from assets.unchanged import rows_read
 from lakehouse.commits import Commit, rows_changed
 from lakehouse.lake import Lake
 
@@ -135,7 +136,7 @@ class Planner:
         ):
             return "an earlier snapshot is built anew"
         for table, version in sorted(commit.inputs.items()):
-            is_read = self._is_read(key, table, snapshot)
+            is_read = rows_read([table_name(made) for made in itself], table, snapshot)
             if rows_changed(self._history(table), version, None, commit.committed_at, is_read):
                 return f"{table} changed"
         landing = commit.details.get("landing")
@@ -146,13 +147,6 @@ class Planner:
         if self._model and commit.details.get("pending"):
             return f"{commit.details['pending']} documents wait for the model"
         return None
-
-    def _is_read(self, key: dg.AssetKey, table: str, snapshot: str | None) -> Callable[[Commit], bool]:
-        """Tells the commits of `table` that an asset would read: its own snapshot's, or of a whole table all."""
-        if asset_key(table) in self._made_with(key):
-            # A set that drops what earlier snapshots have depends on their partitions of itself.
-            return lambda commit: (commit.partition or "") < (snapshot or "")
-        return lambda commit: snapshot is None or commit.partition in (snapshot, None)
 
     def _read_parts(self, key: dg.AssetKey, parent: dg.AssetKey, snapshot: str | None) -> list[str | None]:
         if not self._graph.get(parent).is_partitioned:

@@ -156,6 +156,7 @@ TOKENS = pa.schema(
         pa.field("snapshot", pa.string(), nullable=False),
         pa.field("component", pa.string(), nullable=False),  # the table that the document is in
         pa.field("text_id", pa.string(), nullable=False),
+        pa.field("text_hash", pa.int64(), nullable=False),  # XXH3 of the very text: text_id is of its normalised form
         pa.field("n_tokens", pa.int64(), nullable=False),  # end-of-document token included
         pa.field("token_ids", pa.list_(pa.int32()), nullable=False),
     ]

@@ -19,6 +19,7 @@ from assets.materialization import (
     table_metadata,
 )
 from assets.plots import waterfall
+from assets.unchanged import already_made
 from lakehouse import schema, select
 from lakehouse.lake import Lake
 from lakehouse.select import Condition
@@ -99,6 +100,9 @@ class FilteredSet(Attributes, dg.Component):
             if earlier is not None:
                 # Also where there is nothing yet: what is built later for an earlier snapshot makes this one stale.
                 inputs[filtered] = store.version(filtered) if store.exists(filtered) else 0
+            if made := already_made(context, store, (filtered, rejects), inputs):
+                yield from made
+                return
             files = store.files(self.source, version=inputs[self.source], snapshot=snapshot)
             measured = selection.measured_documents(
                 files,

@@ -17,9 +17,11 @@ from assets.materialization import (
     pinned_version,
     table_metadata,
 )
-from assets.mixtures.tokens import TrainingText, encode_file, encode_units
+from assets.mixtures.tokens import TrainingText, encode_file, encode_units, encoded_before, made_by_newest
 from assets.plots import bars
+from assets.unchanged import already_made
 from lakehouse import mix, schema, shard
+from lakehouse.commits import in_effect
 from lakehouse.lake import Lake, LakeError
 from resources import ComputeResource, LakeResource
 
@@ -123,15 +125,25 @@ class Mixture(Attributes, dg.Component):
         @dg.multi_asset(name=f"tokens_{self.name}", specs=[spec], pool=table)
         def tokens(
             context: dg.AssetExecutionContext, lake: LakeResource, compute: ComputeResource
-        ) -> dg.MaterializeResult:
+        ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             store, snapshot = lake.open(), context.partition_key
             inputs = {
                 source: pinned_version(context, store, source, snapshot) for source in _existing(store, self._sources)
             }
             inputs[tokenizer] = store.version(tokenizer)
+            if made := already_made(context, store, (table,), inputs):
+                yield from made
+                return
             definition = store.scan(tokenizer, version=inputs[tokenizer]).collect()["definition"][0]
             units = encode_units(
-                store, table, snapshot, inputs, self._sources, definition, self.tokenizer.end_of_document
+                store,
+                table,
+                snapshot,
+                inputs,
+                self._sources,
+                definition,
+                self.tokenizer.end_of_document,
+                encoded_before(store, table, snapshot, tokenizer),
             )
             files = [
                 file
@@ -141,7 +153,7 @@ class Mixture(Attributes, dg.Component):
                 for file in files
             ]
             commit = store.replace(table, files, origin_of(context, table, inputs=inputs), snapshot=snapshot)
-            return materialized(commit)
+            yield materialized(commit)
 
         return tokens
 
@@ -161,18 +173,21 @@ class Mixture(Attributes, dg.Component):
             context: dg.AssetExecutionContext, lake: LakeResource
         ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             store = lake.open()
-            version = store.version(tokens)
+            inputs = {tokens: store.version(tokens)}
+            if made := already_made(context, store, (table,), inputs):
+                yield from made
+                return
             _refuse_mixed_tokenizers(store, tokens, f"tokenizers/{self.name}")
             columns = ["doc_id", "snapshot", "component", "text_id", "n_tokens"]
             candidates = (
-                store.scan(tokens, version=version).select(*columns, parents=pl.concat_list("doc_id")).collect()
+                store.scan(tokens, version=inputs[tokens]).select(*columns, parents=pl.concat_list("doc_id")).collect()
             )
             outcome = mix.mix(candidates, parts, token_budget=self.token_budget, seed=self.seed)
             distinct = outcome.rows.select("component", "doc_id").n_unique()
             facts = {"rows": outcome.rows.height, "distinct_ids": distinct}
             yield from audited(table, [Audit("unique_ids", distinct == outcome.rows.height, facts)])
             summary = outcome.summary.to_dicts()
-            origin = origin_of(context, table, inputs={tokens: version}, details={"summary": summary})
+            origin = origin_of(context, table, inputs=inputs, details={"summary": summary})
             commit = store.replace_frame(table, outcome.rows, origin)
             shares = [(row["component"], row["tokens"]) for row in summary]
             plot = bars(f"{table}: tokens by component", shares, unit="tokens")
@@ -187,12 +202,10 @@ def _existing(lake: Lake, tables: Sequence[str]) -> dict[str, int]:
 
 
 def _refuse_mixed_tokenizers(lake: Lake, tokens: str, tokenizer: str) -> None:
-    current = lake.last_commit(tokenizer)
-    assert current is not None
-    newest = {commit.partition: commit for commit in reversed(lake.history(tokens)) if commit.asset}
-    stale = [snapshot or "" for snapshot, commit in newest.items() if commit.inputs.get(tokenizer) != current.version]
+    used = in_effect(lake.history(tokens))
+    stale = [snapshot or "" for snapshot, commit in used.items() if not made_by_newest(lake, tokenizer, commit)]
     if stale:
         raise LakeError(
-            f"{tokens}: snapshots {', '.join(sorted(stale))} were encoded with another tokenizer than version "
-            f"{current.version} of {tokenizer}: build {tokens} for them first."
+            f"{tokens}: snapshots {', '.join(sorted(stale))} were encoded with another tokenizer than the "
+            f"newest of {tokenizer}: build {tokens} for them first."
         )

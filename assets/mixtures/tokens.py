@@ -9,13 +9,16 @@ from pathlib import Path
 import polars as pl
 
 from lakehouse import shard
+from lakehouse.commits import Commit, in_effect
 from lakehouse.data_files import DataFile
 from lakehouse.lake import Lake, read_batches
+
+_KNOWN = ("doc_id", "component", "text_hash", "token_ids")
 
 
 @dataclass(frozen=True)
 class EncodeUnit:
-    """One data file of a component, to be encoded into `table`."""
+    """One data file of a component, to be encoded into `table`; `earlier` hold ids of some of its documents."""
 
     root: Path
     table: str
@@ -25,6 +28,7 @@ class EncodeUnit:
     ordinal: int
     definition: str
     end_of_document: str | None
+    earlier: tuple[Path, ...]
 
 
 class TrainingText:
@@ -61,25 +65,57 @@ def encode_units(
     components: Sequence[str],
     definition: str,
     end_of_document: str | None,
+    earlier: Sequence[Path],
 ) -> list[EncodeUnit]:
-    """One unit a data file of one snapshot, component by component."""
+    """One unit a data file of one snapshot, component by component; `earlier` are token files to take ids from."""
     files = [
         (component, file)
         for component in components
         if component in inputs
         for file in lake.files(component, version=inputs[component], snapshot=snapshot)
     ]
+    holding = _files_that_hold([file for _, file in files], earlier)
     return [
-        EncodeUnit(lake.root, table, component, snapshot, file, ordinal, definition, end_of_document)
+        EncodeUnit(
+            lake.root, table, component, snapshot, file, ordinal, definition, end_of_document, tuple(holding[file])
+        )
         for ordinal, (component, file) in enumerate(files)
     ]
 
 
+def encoded_before(lake: Lake, table: str, snapshot: str, tokenizer: str) -> list[Path]:
+    """The token files that a snapshot has now, if the newest tokenizer made them."""
+    commit = in_effect(lake.history(table)).get(snapshot) if lake.exists(table) else None
+    return lake.files(table, snapshot=snapshot) if commit and made_by_newest(lake, tokenizer, commit) else []
+
+
+def made_by_newest(lake: Lake, tokenizer: str, tokens: Commit) -> bool:
+    """Whether the token ids of a commit were made by the newest tokenizer, whichever of its versions they name."""
+    content = {commit.version: commit.content_version for commit in lake.history(tokenizer) if commit.asset}
+    return content.get(tokens.inputs.get(tokenizer, -1)) == content[max(content)]
+
+
 def encode_file(unit: EncodeUnit) -> list[DataFile]:
-    """Write the token ids of one data file's documents."""
+    """Write the token ids of one data file's documents. Holds the token files that hold them already in memory."""
     encoder = shard.encoder_for(unit.definition, unit.end_of_document)
+    known = pl.read_parquet(list(unit.earlier), columns=list(_KNOWN)) if unit.earlier else None
+    if known is not None:
+        known = known.filter(pl.col("component") == unit.component)
     with Lake(unit.root).writer(unit.table, snapshot=unit.snapshot, ordinal=unit.ordinal) as writer:
         for batch in read_batches(unit.file, ["doc_id", "text_id", "text"]):
             documents = batch.with_columns(snapshot=pl.lit(unit.snapshot), component=pl.lit(unit.component))
-            writer.write(shard.tokenize(documents, encoder))
+            writer.write(shard.tokenize(documents, encoder, known))
     return writer.finished()
+
+
+def _files_that_hold(files: Sequence[Path], earlier: Sequence[Path]) -> dict[Path, list[Path]]:
+    """For each data file the token files that hold some of its documents."""
+    tokens = [pl.scan_parquet(path).select("doc_id", token_file=pl.lit(place)) for place, path in enumerate(earlier)]
+    if not tokens:
+        return {file: [] for file in files}
+    held = pl.concat(tokens).collect()
+    found = {}
+    for file in files:
+        places = pl.scan_parquet(file).select("doc_id").collect().join(held, on="doc_id")["token_file"].unique().sort()
+        found[file] = [earlier[place] for place in places]
+    return found

@@ -12,8 +12,9 @@ import polars as pl
 from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 from pydantic import Field
 
-from assets.materialization import Attributes, asset_key, materialized, origin_of, table_metadata
+from assets.materialization import Attributes, asset_key, materialized, origin_of, table_metadata, table_name
 from assets.stats import project
+from assets.unchanged import already_made
 from lakehouse import schema
 from lakehouse.commits import Commit, Origin
 from lakehouse.lake import Lake
@@ -42,6 +43,10 @@ class Statistics(Attributes, dg.Component):
         ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             store = lake.open()
             inputs = {table: store.version(table) for table in store.tables() if table.split("/")[0] in layers}
+            marts = [table_name(key) for key in sorted(context.selected_asset_keys)]
+            if made := already_made(context, store, marts, inputs):
+                yield from made
+                return
             store.scratch.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=store.scratch, prefix="stats-") as scratch:
                 database = Path(scratch, project.DATABASE)

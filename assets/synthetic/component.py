@@ -13,6 +13,7 @@ from assets.checks import audited, balance_audit, check_specs, text_audits
 from assets.materialization import SNAPSHOTS, Attributes, asset_spec, materialized, origin_of, pinned_version
 from assets.plots import waterfall
 from assets.synthetic.anchors import Choice
+from assets.unchanged import already_made
 from lakehouse import annotate, compute, generate, schema
 from lakehouse.commits import Origin
 from lakehouse.lake import Lake
@@ -125,6 +126,9 @@ class SyntheticSet(Attributes, dg.Component):
         ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             store, snapshot = lake.open(), context.partition_key
             inputs = {dep: pinned_version(context, store, dep, snapshot) for dep in deps}
+            if made := already_made(context, store, (table, rejects), inputs):
+                yield from made
+                return
             model = store.commit_at(journal, inputs[journal]).details.get("model", "")
             asked = 0
             with store.writer(table, snapshot=snapshot) as kept, store.writer(rejects, snapshot=snapshot) as ledger:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+import xxhash
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from lakehouse import schema
@@ -200,29 +201,50 @@ def encoder_for(definition: str, end_of_document: str | None = None) -> Encoder:
     return Encoder(definition, end_of_document)
 
 
-def tokenize(documents: pl.DataFrame, encoder: Encoder) -> pl.DataFrame:
+def tokenize(documents: pl.DataFrame, encoder: Encoder, known: pl.DataFrame | None = None) -> pl.DataFrame:
     """Encode n documents and end each with the end-of-document token.
 
     Args:
         documents: doc_id, snapshot, component, text_id, text; about 40 bytes of memory a token are needed for a batch
             of 4 million characters (or one longer document), 4 bytes a token for the rest.
+        known: doc_id, text_hash and token_ids of documents that this tokenizer encoded before: they are not encoded
+            again where the text is the same.
 
     Returns:
         n rows with the columns of `schema.TOKENS`, in the same order.
     """
+    hashes = np.fromiter(map(_text_hash, documents["text"]), dtype=np.uint64, count=documents.height)
+    documents = documents.with_columns(text_hash=pl.Series(hashes.view(np.int64)))
+    if known is None:
+        known = schema.empty(schema.TOKENS)
+    known = known.select("doc_id", "text_hash", "token_ids")
+    found = documents.drop("text").join(known, on=["doc_id", "text_hash"], how="left", maintain_order="left")
+    is_new = found["token_ids"].is_null()
+    row = pl.int_range(pl.len(), dtype=pl.Int64).alias("row")
+    encoded = (
+        found.select(row).filter(is_new).with_columns(token_ids=_encode(documents["text"].filter(is_new), encoder))
+    )
+    kept = found.select(row, "token_ids").filter(~is_new)
+    token_ids = pl.concat([kept, encoded]).sort("row")["token_ids"]
+    tokens = found.with_columns(n_tokens=token_ids.list.len().cast(pl.Int64), token_ids=token_ids)
+    return tokens.select(schema.TOKENS.names)
+
+
+def _encode(texts: pl.Series, encoder: Encoder) -> pl.Series:
+    """The token ids of each text, with the end-of-document token."""
     end = np.array([encoder.end_of_document], dtype=np.int32)
-    lengths = [np.zeros(0, dtype=np.int64)]
+    lengths = [np.zeros(1, dtype=np.int64)]
     values = [np.zeros(0, dtype=np.int32)]
-    for batch in _batches(documents["text"]):
+    for batch in _batches(texts):
         encoded = encoder.encode(batch)
         lengths.append(np.fromiter((len(ids) + 1 for ids in encoded), dtype=np.int64, count=len(encoded)))
         values.append(np.concatenate([part for ids in encoded for part in (ids, end)]))
-    n_tokens = np.concatenate(lengths)
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(n_tokens)])
-    token_ids = pl.Series(pa.LargeListArray.from_arrays(offsets, np.concatenate(values)))
-    return documents.select(
-        "doc_id", "snapshot", "component", "text_id", n_tokens=pl.lit(pl.Series(n_tokens)), token_ids=token_ids
-    ).select(schema.TOKENS.names)
+    offsets = np.cumsum(np.concatenate(lengths))
+    return pl.Series(pa.LargeListArray.from_arrays(offsets, np.concatenate(values)))
+
+
+def _text_hash(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
 
 
 def _batches(texts: pl.Series) -> Iterator[list[str]]:
