@@ -179,6 +179,35 @@ def test_batches_do_not_show_in_tokens(encoder, monkeypatch):
     assert tokenize(documents(TEXTS + HOSTILE), encoder).equals(whole)
 
 
+class Counting:
+    """An encoder that remembers what it was asked to encode."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.end_of_document = encoder.end_of_document
+        self.encoded: list[str] = []
+        self._encoder = encoder
+
+    def encode(self, texts: list[str]) -> list[np.ndarray]:
+        self.encoded += texts
+        return self._encoder.encode(texts)
+
+
+@given(known=st.sets(st.integers(0, len(TEXTS) - 1)), asked=st.lists(st.integers(0, len(TEXTS) - 1), unique=True))
+def test_what_was_encoded_before_is_not_encoded_again_and_the_answer_is_the_same(encoder, known, asked):
+    everything = documents(TEXTS)
+    before = tokenize(everything[sorted(known)], encoder)
+    counting = Counting(encoder)
+    assert tokenize(everything[asked], counting, before).equals(tokenize(everything[asked], encoder))
+    assert counting.encoded == [TEXTS[number] for number in asked if number not in known]
+
+
+def test_a_text_that_only_looks_the_same_is_encoded_anew(encoder):
+    before = tokenize(documents(["Straße"]), encoder)
+    counting = Counting(encoder)
+    tokenize(documents(["STRASSE"]), counting, before)  # the same doc_id and text_id
+    assert counting.encoded == ["STRASSE"]
+
+
 def test_an_encoder_is_built_once_a_process(definition):
     assert encoder_for(definition) is encoder_for(definition)
 
