@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -171,8 +170,8 @@ def test_rows_changed_follows_contents_not_version_numbers(lake: Lake) -> None:
 
 
 @pytest.fixture
-def history(lake: Lake) -> Iterator[list[Commit]]:
-    yield lake.history(KEPT)
+def history(lake: Lake) -> list[Commit]:
+    return lake.history(KEPT)
 
 
 def test_the_commits_in_effect_are_the_newest_of_each_snapshot(history: list[Commit]) -> None:
