@@ -19,6 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable
+from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from lakehouse import schema
@@ -283,7 +284,7 @@ class Lake:
                 delta.create_write_transaction(
                     [file.add_action() for file in files],
                     mode=mode,
-                    schema=table_schema,
+                    schema=delta.schema(),
                     partition_by=list(layer.partition_by),
                     partition_filters=[("snapshot", "=", snapshot)] if layer.partition_by else None,
                     commit_properties=CommitProperties(custom_metadata=metadata),
@@ -344,7 +345,14 @@ class Lake:
                 description=layer.description,
                 configuration=_TABLE_CONFIGURATION,
             )
-        return self._open(table)
+        delta = self._open(table)
+        there = {field.name for field in delta.schema().fields}
+        added = [field.with_nullable(True) for field in table_schema if field.name not in there]
+        if added:
+            # The layer has a column more than when the table was made. In older rows it is null.
+            delta.alter.add_columns(list(DeltaSchema.from_arrow(pa.schema(added)).fields))
+            delta = self._open(table)
+        return delta
 
     def _open(self, table: str, version: int | None = None) -> DeltaTable:
         folder = self.folder(table)
@@ -403,9 +411,10 @@ def scan_files(files: Sequence[Path], table_schema: pa.Schema) -> pl.LazyFrame:
     """The rows of a table's data files, in the order of the files."""
     if not files:
         return schema.empty(table_schema).lazy()
-    frame = pl.scan_parquet(
-        list(files), hive_partitioning=True, hive_schema={"snapshot": pl.String}, missing_columns="insert"
-    )
+    types = dict(schema.empty(table_schema).schema)
+    hive = {name: types.pop(name) for name in ("snapshot",) if "/snapshot=" in files[0].as_posix()}
+    # Files that were written before the layer had all its columns lack some.
+    frame = pl.scan_parquet(list(files), schema=types, hive_schema=hive, missing_columns="insert")
     return frame.select(table_schema.names)
 
 

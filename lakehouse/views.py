@@ -19,10 +19,25 @@ def create_view(
     if not files:
         copy_rows(connection, name, table_schema.empty_table())
         return
-    columns = ", ".join(f'"{column}"' for column in table_schema.names)
     paths = ", ".join(literal(str(file)) for file in files)
     rows = f"read_parquet([{paths}], hive_partitioning=true, hive_types_autocast=false, union_by_name=true)"
-    connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {rows}")
+    try:
+        columns = ", ".join(f'"{column}"' for column in table_schema.names)
+        connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {rows}")
+    except duckdb.BinderException:
+        # Files that were written before the layer had all its columns.
+        there = {column for column, *_ in connection.execute(f"DESCRIBE FROM {rows}").fetchall()}
+        empty = duckdb_types(connection, table_schema)
+        columns = ", ".join(
+            f'"{column}"' if column in there else f'NULL::{kind} AS "{column}"' for column, kind in empty.items()
+        )
+        connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {rows}")
+
+
+def duckdb_types(connection: duckdb.DuckDBPyConnection, table_schema: pa.Schema) -> dict[str, str]:
+    """DuckDB's name of each column's type."""
+    relation = connection.from_arrow(table_schema.empty_table())
+    return dict(zip(relation.columns, map(str, relation.types), strict=True))
 
 
 def create_layer_view(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
@@ -259,3 +260,24 @@ def test_a_root_that_cannot_hold_a_lake_is_refused(tmp_path: Path) -> None:
         Lake("s3://bucket/lake")
     with pytest.raises(LakeError, match="must not contain"):
         Lake(tmp_path / "a*b")
+
+
+def test_a_column_that_is_added_or_left_out_later_is_null_where_it_was_not_written(lake: Lake) -> None:
+    def write(snapshot: str, **values: float) -> None:
+        columns = schema.annotation_schema([pa.field(name, pa.float64()) for name in values])
+        frame = pl.DataFrame([{"doc_id": f"of {snapshot}", "snapshot": snapshot, **values}])
+        lake.replace_frame("annotations/web/scores", frame, ORIGIN, snapshot=snapshot, columns=columns)
+
+    write("s1", quality=0.5)
+    first = lake.version("annotations/web/scores")
+    write("s2", quality=0.6, education=2.0)
+    write("s3", education=3.0)
+    expected = [("of s1", 0.5, None), ("of s2", 0.6, 2.0), ("of s3", None, 3.0)]
+    query = "SELECT doc_id, quality, education FROM annotations.web__scores ORDER BY ALL"
+    assert lake.sql(query).rows() == expected
+    scanned = lake.scan("annotations/web/scores").select("doc_id", "quality", "education").sort("doc_id").collect()
+    assert scanned.rows() == expected
+    old = lake.scan("annotations/web/scores", version=first).collect()
+    assert old.columns == ["doc_id", "snapshot", "quality"]
+    # No file of this snapshot has the column.
+    assert lake.scan("annotations/web/scores", snapshot="s1").collect()["education"].to_list() == [None]
