@@ -37,9 +37,10 @@ def main() -> None:
             errors.print("Interrupted. Nothing half-written is part of the lake: build again to go on.")
         raise
     except Exception as error:
-        from lakehouse.cli.failures import is_known, one_line
+        from lakehouse.cli.failures import is_known, lines
 
         if not is_known(error):
             raise
-        errors.print(f"[bold red]Error:[/] {escape(one_line(str(error)))}", soft_wrap=True)
+        for line in lines(error):
+            errors.print(f"[bold red]Error:[/] {escape(line)}", soft_wrap=True)
         sys.exit(1)

@@ -5,15 +5,35 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Sequence
 
 import dagster as dg
-from dagster._utils.error import SerializableErrorInfo
 from pydantic import ValidationError
 
+from assets.failed_runs import one_line
 from assets.materialization import Attributes
+from resources.notify import Failure
 
 FULL_DISK = "The disk is full, or nearly. The lake is as it was: free some space and build again."
 _COMPONENT = re.compile(r"component (\S+)\[(\d+)\]|definitions for (\S+)\[(\d+)\]")
+
+
+class BuildError(RuntimeError):
+    """A build could not be done. The message is one line that says why."""
+
+
+class IncompleteBuildError(BuildError):
+    """Some of a build failed; the rest was built. `lines` says of each failure what, why and what to do."""
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        self.failures = list(failures)
+        self.lines = [failure.line for failure in failures]
+        super().__init__("\n".join(self.lines))
+
+
+def lines(error: BaseException) -> list[str]:
+    """What to say of an error that is known: one line, or one for each thing that failed."""
+    return error.lines if isinstance(error, IncompleteBuildError) else [one_line(str(error))]
 
 
 def of_definitions(error: BaseException) -> str:
@@ -31,19 +51,6 @@ def of_definitions(error: BaseException) -> str:
     return f"assets/{folder}/defs.yaml, block {int(number) + 1}: {one_line(str(cause))}"
 
 
-def of_run(result: dg.ExecuteInProcessResult) -> str:
-    """Why a run failed: the first step that did, and the cause of its error."""
-    for event in result.all_events:
-        if event.is_step_failure:
-            failure = event.step_failure_data
-            described = failure.user_failure_data and failure.user_failure_data.description
-            return described or (_root_message(failure.error) if failure.error else f"{event.step_key} failed")
-    for event in result.all_events:
-        if event.is_failure and event.message:
-            return one_line(event.message)
-    return "the run failed for a reason that Dagster did not record"
-
-
 def is_known(error: BaseException) -> bool:
     """Whether an error is one that we raise, or the operating system's: its message says what to do."""
     return isinstance(error, OSError) or type(error).__module__.split(".")[0] in ("lakehouse", "assets", "resources")
@@ -53,20 +60,6 @@ def was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
     """Whether a run ended because of Ctrl-C."""
     failed = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
     return any(error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in failed)
-
-
-def one_line(text: str) -> str:
-    """`text` without line breaks."""
-    return " ".join(text.split())
-
-
-def _root_message(error: SerializableErrorInfo) -> str:
-    while error.cause is not None:
-        error = error.cause
-    message = one_line(error.message)
-    kind, _, rest = message.partition(": ")
-    # The family of an error of ours says nothing to the reader; of any other it may.
-    return rest if re.fullmatch(r"(lakehouse|assets|resources)(\.\w+)+", kind) and rest else message
 
 
 def _of_yaml(error: ValidationError) -> str:
