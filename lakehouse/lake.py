@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 import polars as pl
@@ -43,6 +43,8 @@ _COMMIT_ATTEMPTS = 12
 _TABLE_CONFIGURATION = {
     "delta.logRetentionDuration": "interval 3650 days",
     "delta.deletedFileRetentionDuration": "interval 30 days",
+    # Opening a table reads the log since the last checkpoint: with a hundred commits that takes ten times as long.
+    "delta.checkpointInterval": "10",
 }
 
 
@@ -71,6 +73,7 @@ class Lake:
             raise LakeError(f"{self.root}: a lake's path must not contain '*', '?' or '['.")
         if self.root.exists() and not self.root.is_dir():
             raise LakeError(f"{self.root} is a file, not a folder.")
+        self._logs: dict[str, tuple[str, list[dict[str, Any]]]] = {}
 
     # --- where things are
 
@@ -137,9 +140,7 @@ class Lake:
 
     def history(self, table: str) -> list[Commit]:
         """Every commit of `table`, newest first."""
-        delta = self._open(table)
-        table_id = str(delta.metadata().id)
-        return commits_from(table, table_id, delta.history())
+        return commits_from(table, *self._log(table))
 
     def commit_at(self, table: str, version: int) -> Commit:
         """The commit that made one version of `table`.
@@ -250,14 +251,17 @@ class Lake:
             restored += self._find(name, stamp)
         return restored
 
-    def vacuum(self, table: str, *, older_than_hours: int, keep_versions: Sequence[int] = ()) -> list[str]:
+    def vacuum(
+        self, table: str, *, older_than_hours: int, keep_versions: Sequence[int] = (), dry_run: bool = False
+    ) -> list[str]:
         """Remove data files that no version of the last hours and none of `keep_versions` needs; return their paths.
 
-        Files that no commit ever named, which a crash leaves, go too once they are old enough.
+        Files that no commit ever named, which a crash leaves, go too once they are old enough. With `dry_run` nothing
+        is removed.
         """
         return self._open(table).vacuum(
             retention_hours=older_than_hours,
-            dry_run=False,
+            dry_run=dry_run,
             enforce_retention_duration=False,
             keep_versions=list(keep_versions) or None,
             full=True,
@@ -323,14 +327,26 @@ class Lake:
         return before.content_version if same else None
 
     def _find(self, table: str, stamp: str) -> list[Commit]:
-        delta = self._open(table)
-        entries = delta.history()
+        table_id, entries = self._log(table)
         # HEAD may be another writer's by now.
         for entry in entries:
             if entry.get(STAMP) == stamp:
-                found = commits_from(table, str(delta.metadata().id), entries)
+                found = commits_from(table, table_id, entries)
                 return [commit for commit in found if commit.version == entry["version"]]
         raise LakeError(f"{table}: the commit {stamp} is not in the log.")
+
+    def _log(self, table: str) -> tuple[str, list[dict[str, Any]]]:
+        """The table's id and the entries of its history, newest first. What was read before is not read again."""
+        delta = self._open(table)
+        table_id = str(delta.metadata().id)
+        known_id, entries = self._logs.get(table, ("", []))
+        if known_id != table_id:
+            entries = []
+        unread = delta.version() - (entries[0]["version"] if entries else -1)
+        if unread > 0:
+            entries = [*delta.history(limit=unread), *entries]
+        self._logs[table] = table_id, entries
+        return table_id, entries
 
     def _create(self, table: str, table_schema: pa.Schema) -> DeltaTable:
         if not self.exists(table):
