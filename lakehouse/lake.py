@@ -37,6 +37,9 @@ from lakehouse.commits import (
 from lakehouse.data_files import DataFile, DataFileWriter
 from lakehouse.views import copy_rows, create_layer_view, create_view, literal
 
+Pins = Mapping[str, int | Mapping[str | None, int]]
+"""The version of each table to read: one for all its rows, or one for each snapshot."""
+
 DEFAULT_ROOT = "lake"
 _COMMIT_ATTEMPTS = 12
 # The log is where a version's inputs are written down: it must outlive the 30 days that Delta keeps it by default.
@@ -384,9 +387,7 @@ class Lake:
 
     # --- SQL
 
-    def connect(
-        self, versions: Mapping[str, int] | None = None, *, database: Path | None = None
-    ) -> duckdb.DuckDBPyConnection:
+    def connect(self, pins: Pins | None = None, *, database: Path | None = None) -> duckdb.DuckDBPyConnection:
         """A DuckDB with every table as a view, the tables of a layer together, and every commit.
 
         A table's view is named as `schema.sql_name` says: `raw.web`. `lake.raw` holds the rows of every raw table, with
@@ -394,7 +395,7 @@ class Lake:
         there is no table yet. `lake.versions` has one row a commit.
 
         Args:
-            versions: the version of each table to read; the newest of those that are not named.
+            pins: the versions to read; the newest of the tables that are not named.
             database: a file to keep the views in; in memory without one.
         """
         connection = duckdb.connect(str(database or ":memory:"), config={"autoinstall_known_extensions": False})
@@ -404,8 +405,7 @@ class Lake:
             connection.execute(f"CREATE SCHEMA {name}")
         tables = self.tables()
         for table in tables:
-            version = (versions or {}).get(table)
-            create_view(connection, table, self.files(table, version=version), self.schema(table, version))
+            create_view(connection, table, *self._pinned(table, (pins or {}).get(table)))
         for name, layer in schema.LAYERS.items():
             if layer.schema is not None:
                 members = [table for table in tables if table.startswith(f"{name}/")]
@@ -413,9 +413,20 @@ class Lake:
         copy_rows(connection, "lake.versions", self.versions().to_arrow())
         return connection
 
-    def sql(self, query: str, versions: Mapping[str, int] | None = None) -> pl.DataFrame:
+    def _pinned(self, table: str, pin: int | Mapping[str | None, int] | None) -> tuple[list[Path], pa.Schema]:
+        """The data files and the schema of a table, at one version or at one for each snapshot."""
+        if pin is None or isinstance(pin, int):
+            return self.files(table, version=pin), self.schema(table, pin)
+        files = [
+            file
+            for snapshot, version in sorted(pin.items(), key=str)
+            for file in self.files(table, version=version, snapshot=snapshot)
+        ]
+        return files, self.schema(table, max(pin.values(), default=None))
+
+    def sql(self, query: str, pins: Pins | None = None) -> pl.DataFrame:
         """The answer of one query over the views that `connect` makes."""
-        with self.connect(versions) as connection:
+        with self.connect(pins) as connection:
             return connection.sql(query).pl()
 
     def versions(self) -> pl.DataFrame:
