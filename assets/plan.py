@@ -6,17 +6,18 @@ staleness is not (it calls an asset with 100 upstream partitions or more fresh, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from dagster._core.definitions.data_version import extract_data_version_from_entry
+from dagster._core.definitions.data_version import DATA_VERSION_TAG, extract_data_version_from_entry
 
 from assets.materialization import SNAPSHOTS, asset_key, table_name
 from assets.raw.ingest import landed_files, landing_fingerprint
 from assets.unchanged import rows_read
-from lakehouse.commits import Commit, rows_changed
+from lakehouse.commits import Commit, in_effect, rows_changed
+from lakehouse.identity import hash_of
 from lakehouse.lake import Lake
 
 
@@ -66,6 +67,7 @@ class Planner:
         self._lake = lake
         self._model = model
         self._histories: dict[str, list[Commit]] = {}
+        self._tags: dict[dg.AssetKey, Mapping[str, Mapping[str, str]]] = {}
 
     def sources(self) -> list[str]:
         """Names of the raw sources."""
@@ -98,7 +100,7 @@ class Planner:
 
         Assets that follow each other share a run, as long as all of them or none of them are by snapshot.
         """
-        levels = self._levels()
+        levels = self.levels()
         wanted: dict[tuple[int, str | None], list[State]] = {}
         for state in states:
             if state.reason:
@@ -109,6 +111,21 @@ class Planner:
             keys = [asset_key(state.table) for state in members]
             steps.append(Step(tuple(self._whole_operations(keys)), snapshot))
         return steps
+
+    def target(self, key: dg.AssetKey, snapshot: str | None) -> str:
+        """A hash of what an asset would be made by and from now: another one is another reason to build it."""
+        commit = self._last_commit(key, snapshot)
+        node, itself = self._graph.get(key), [table_name(made) for made in self._made_with(key)]
+        tables = {table_name(parent) for parent in node.parent_keys} | set(commit.inputs if commit else ())
+        read = [
+            found.data_version
+            for table in sorted(tables)
+            for _, found in sorted(
+                in_effect(filter(rows_read(itself, table, snapshot), self._history(table))).items(), key=str
+            )
+        ]
+        landing = landing_fingerprint(self._lake, key.path[1], snapshot or "") if key.path[0] == "raw" else ""
+        return hash_of(node.code_version or "", landing, self._model or "", *read)
 
     def _reason(
         self,
@@ -156,9 +173,16 @@ class Planner:
         return list(self._instance.get_dynamic_partitions(SNAPSHOTS.name or ""))
 
     def _recorded(self, key: dg.AssetKey, snapshot: str | None) -> str | None:
-        record = self._instance.get_latest_data_version_record(key, partition_key=snapshot)
-        version = extract_data_version_from_entry(record.event_log_entry) if record else None
-        return version.value if version else None
+        """The data version that Dagster knows; of all snapshots at once, as there may be hundreds."""
+        if snapshot is None:
+            record = self._instance.get_latest_data_version_record(key)
+            version = extract_data_version_from_entry(record.event_log_entry) if record else None
+            return version.value if version else None
+        if key not in self._tags:
+            self._tags[key] = self._instance.event_log_storage.get_latest_tags_by_partition(
+                key, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
+            )
+        return self._tags[key].get(snapshot, {}).get(DATA_VERSION_TAG)
 
     def _has_input(self, key: dg.AssetKey, snapshot: str | None, stale: set[tuple[dg.AssetKey, str | None]]) -> bool:
         """Whether there is, or will be, something to make an asset from: not every source has every snapshot."""
@@ -180,7 +204,8 @@ class Planner:
             self._histories[table] = [commit for commit in history if commit.asset]
         return self._histories[table]
 
-    def _levels(self) -> dict[dg.AssetKey, int]:
+    def levels(self) -> dict[dg.AssetKey, int]:
+        """How often, on the way to each asset, what is by snapshot is made from what is not, or the reverse."""
         levels: dict[dg.AssetKey, int] = {}
         for key in self._graph.toposorted_asset_keys:
             node = self._graph.get(key)
