@@ -82,6 +82,7 @@ class Commit:
     details: dict[str, Any]
     content: str
     content_version: int
+    stamp: str
 
     @property
     def data_version(self) -> str:
@@ -120,9 +121,15 @@ def restore_metadata(table: str, version: int, stamp: str) -> dict[str, Any]:
     return {STAMP: stamp, "asset": json.dumps(table), "details": json.dumps({_RESTORED: version})}
 
 
-def commits_from(table: str, table_id: str, entries: Iterable[Mapping[str, Any]]) -> list[Commit]:
-    """Read a Delta table's history, newest first; a restored version is a commit for each snapshot."""
-    commits: list[Commit] = []
+def commits_from(
+    table: str, table_id: str, entries: Iterable[Mapping[str, Any]], earlier: Sequence[Commit] = ()
+) -> list[Commit]:
+    """Read entries of a Delta table's history that follow on `earlier`; a restored version is a commit a snapshot.
+
+    Returns:
+        All commits, those of `earlier` included, newest first.
+    """
+    commits = list(reversed(earlier))
     for entry in sorted(entries, key=lambda entry: int(entry["version"])):
         commit = _commit_from(table, table_id, entry)
         commits += _restored(commit, commits) if _RESTORED in commit.details else [commit]
@@ -167,9 +174,14 @@ def _restored(commit: Commit, earlier: Sequence[Commit]) -> list[Commit]:
             # It had no rows then. Without a code version it counts as never built.
             restored.append(replace(commit, partition=partition))
         else:
-            details = original.details | commit.details
             restored.append(
-                replace(original, version=commit.version, committed_at=commit.committed_at, details=details)
+                replace(
+                    original,
+                    version=commit.version,
+                    committed_at=commit.committed_at,
+                    stamp=commit.stamp,
+                    details=original.details | commit.details,
+                )
             )
     return restored
 
@@ -192,6 +204,7 @@ def _commit_from(table: str, table_id: str, entry: Mapping[str, Any]) -> Commit:
         details=values.get("details", {}),
         content=values.get("content", ""),
         content_version=values.get("content_version") or int(entry["version"]),
+        stamp=entry.get(STAMP, ""),
     )
 
 

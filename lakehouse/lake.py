@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import duckdb
 import polars as pl
@@ -24,7 +24,6 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from lakehouse import schema
 from lakehouse.commits import (
-    STAMP,
     Commit,
     Origin,
     commits_from,
@@ -76,7 +75,7 @@ class Lake:
             raise LakeError(f"{self.root}: a lake's path must not contain '*', '?' or '['.")
         if self.root.exists() and not self.root.is_dir():
             raise LakeError(f"{self.root} is a file, not a folder.")
-        self._logs: dict[str, tuple[str, list[dict[str, Any]]]] = {}
+        self._histories: dict[str, list[Commit]] = {}
 
     # --- where things are
 
@@ -142,8 +141,16 @@ class Lake:
         return pa.schema(self._open(table, version).schema().to_arrow())
 
     def history(self, table: str) -> list[Commit]:
-        """Every commit of `table`, newest first."""
-        return commits_from(table, *self._log(table))
+        """Every commit of `table`, newest first. What was read before is not read again."""
+        delta = self._open(table)
+        table_id, known = str(delta.metadata().id), self._histories.get(table, [])
+        if known and known[0].table_id != table_id:
+            known = []
+        unread = delta.version() - (known[0].version if known else -1)
+        if unread > 0:
+            known = commits_from(table, table_id, delta.history(limit=unread), known)
+            self._histories[table] = known
+        return known
 
     def commit_at(self, table: str, version: int) -> Commit:
         """The commit that made one version of `table`.
@@ -330,26 +337,11 @@ class Lake:
         return before.content_version if same else None
 
     def _find(self, table: str, stamp: str) -> list[Commit]:
-        table_id, entries = self._log(table)
         # HEAD may be another writer's by now.
-        for entry in entries:
-            if entry.get(STAMP) == stamp:
-                found = commits_from(table, table_id, entries)
-                return [commit for commit in found if commit.version == entry["version"]]
-        raise LakeError(f"{table}: the commit {stamp} is not in the log.")
-
-    def _log(self, table: str) -> tuple[str, list[dict[str, Any]]]:
-        """The table's id and the entries of its history, newest first. What was read before is not read again."""
-        delta = self._open(table)
-        table_id = str(delta.metadata().id)
-        known_id, entries = self._logs.get(table, ("", []))
-        if known_id != table_id:
-            entries = []
-        unread = delta.version() - (entries[0]["version"] if entries else -1)
-        if unread > 0:
-            entries = [*delta.history(limit=unread), *entries]
-        self._logs[table] = table_id, entries
-        return table_id, entries
+        found = [commit for commit in self.history(table) if commit.stamp == stamp]
+        if not found:
+            raise LakeError(f"{table}: the commit {stamp} is not in the log.")
+        return found
 
     def _create(self, table: str, table_schema: pa.Schema) -> DeltaTable:
         if not self.exists(table):
@@ -398,19 +390,27 @@ class Lake:
             pins: the versions to read; the newest of the tables that are not named.
             database: a file to keep the views in; in memory without one.
         """
-        connection = duckdb.connect(str(database or ":memory:"), config={"autoinstall_known_extensions": False})
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET temp_directory = {literal(str(self.scratch / 'duckdb'))}")
-        for name in ("lake", *schema.LAYERS):
-            connection.execute(f"CREATE SCHEMA {name}")
         tables = self.tables()
-        for table in tables:
-            create_view(connection, table, *self._pinned(table, (pins or {}).get(table)))
+        connection = self._connection(tables, pins or {}, database)
         for name, layer in schema.LAYERS.items():
             if layer.schema is not None:
                 members = [table for table in tables if table.startswith(f"{name}/")]
                 create_layer_view(connection, name, layer.schema, members)
         copy_rows(connection, "lake.versions", self.versions().to_arrow())
+        return connection
+
+    def connect_to(self, pins: Pins) -> duckdb.DuckDBPyConnection:
+        """A DuckDB with the tables of `pins` as views and nothing else, which takes no time however many there are."""
+        return self._connection(list(pins), pins, None)
+
+    def _connection(self, tables: Sequence[str], pins: Pins, database: Path | None) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(str(database or ":memory:"), config={"autoinstall_known_extensions": False})
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET temp_directory = {literal(str(self.scratch / 'duckdb'))}")
+        for name in ("lake", *schema.LAYERS):
+            connection.execute(f"CREATE SCHEMA {name}")
+        for table in tables:
+            create_view(connection, table, *self._pinned(table, pins.get(table)))
         return connection
 
     def _pinned(self, table: str, pin: int | Mapping[str | None, int] | None) -> tuple[list[Path], pa.Schema]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import dagster as dg
 from pydantic import Field
 
@@ -19,4 +21,10 @@ class LakeResource(dg.ConfigurableResource):
         Raises:
             LakeError: the folder cannot hold one.
         """
-        return Lake(self.root)
+        return _opened(self.root)
+
+
+@functools.cache
+def _opened(root: str) -> Lake:
+    """One lake a process: it remembers what it has read of the tables' logs."""
+    return Lake(root)

@@ -63,7 +63,7 @@ class Choice:
         if self.where is None:
             return lake.scan(self.source, version=inputs[self.source], snapshot=snapshot).select("doc_id")
         try:
-            with lake.connect({self.source: inputs[self.source]}) as connection:
+            with lake.connect_to({self.source: inputs[self.source]}) as connection:
                 query = f"SELECT doc_id FROM {sql_name(self.source)} WHERE snapshot = $snapshot AND ({self.where})"
                 return connection.execute(query, {"snapshot": snapshot}).pl().lazy()
         except duckdb.Error as error:
