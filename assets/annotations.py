@@ -10,8 +10,8 @@ import polars as pl
 from assets.materialization import SNAPSHOTS, asset_spec, materialized, origin_of, pinned_version
 from assets.unchanged import already_made
 from lakehouse import annotate, schema
-from lakehouse.data_files import DataFile
-from lakehouse.lake import Lake, read_batches
+from lakehouse.data_files import DataFile, read_batches
+from lakehouse.lake import Lake
 from resources import ComputeResource, LakeResource
 
 

@@ -9,6 +9,7 @@ import contextlib
 import json
 import time
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -131,6 +132,26 @@ class DataFileWriter:
             with contextlib.suppress(OSError):
                 self._writer.close()
             self._file.unlink()
+
+
+def scan_files(files: Sequence[Path], table_schema: pa.Schema) -> pl.LazyFrame:
+    """The rows of a table's data files, in the order of the files."""
+    if not files:
+        return schema.empty(table_schema).lazy()
+    types = dict(schema.empty(table_schema).schema)
+    hive = {name: types.pop(name) for name in ("snapshot",) if "/snapshot=" in files[0].as_posix()}
+    # Files that were written before the layer had all its columns lack some.
+    frame = pl.scan_parquet(list(files), schema=types, hive_schema=hive, missing_columns="insert")
+    return frame.select(table_schema.names)
+
+
+def read_batches(file: Path, columns: Sequence[str] | None = None, rows: int = 2_048) -> Iterator[pl.DataFrame]:
+    """The rows of one data file in batches, without its partition column."""
+    with pq.ParquetFile(file) as parquet:
+        for batch in parquet.iter_batches(batch_size=rows, columns=list(columns) if columns else None):
+            frame = pl.from_arrow(batch)
+            assert isinstance(frame, pl.DataFrame)
+            yield frame
 
 
 def _digest(file: Path) -> str:

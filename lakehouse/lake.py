@@ -6,23 +6,23 @@ version, configuration hash, and the version of every table that was read.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import duckdb
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from lakehouse import schema
+from lakehouse import lineage, schema
 from lakehouse.commits import (
     Commit,
     Origin,
@@ -33,7 +33,7 @@ from lakehouse.commits import (
     restore_metadata,
     versions_frame,
 )
-from lakehouse.data_files import DataFile, DataFileWriter
+from lakehouse.data_files import DataFile, DataFileWriter, scan_files
 from lakehouse.views import copy_rows, create_layer_view, create_view, literal
 
 Pins = Mapping[str, int | Mapping[str | None, int]]
@@ -48,6 +48,20 @@ _TABLE_CONFIGURATION = {
     # Opening a table reads the log since the last checkpoint: with a hundred commits that takes ten times as long.
     "delta.checkpointInterval": "10",
 }
+
+
+_MADE_FROM = """
+    SELECT versions."table", versions.partition, versions.version, versions.details::JSON->'with'
+    FROM lake.versions AS versions
+    JOIN (
+        SELECT ancestor, ancestor_version, ancestor_partition FROM lake.lineage_of($table, $version)
+        UNION ALL
+        SELECT "table", version, partition FROM lake.versions WHERE "table" = $table AND version = $version
+    ) AS made(name, version, partition)
+        ON made.name = versions."table"
+        AND made.version = versions.version
+        AND made.partition IS NOT DISTINCT FROM versions.partition
+"""
 
 
 class LakeError(RuntimeError):
@@ -379,24 +393,29 @@ class Lake:
 
     # --- SQL
 
-    def connect(self, pins: Pins | None = None, *, database: Path | None = None) -> duckdb.DuckDBPyConnection:
-        """A DuckDB with every table as a view, the tables of a layer together, and every commit.
+    def connect(
+        self, pins: Pins | None = None, *, others: bool = True, database: Path | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        """A DuckDB with every table as a view, the tables of a layer together, every commit, and lineage.
 
         A table's view is named as `schema.sql_name` says: `raw.web`. `lake.raw` holds the rows of every raw table, with
         the table's name as first column; so does `lake.<layer>` for each layer whose tables share a schema, also where
-        there is no table yet. `lake.versions` has one row a commit.
+        there is no table yet. `lake.versions` has one row a commit; see `lineage` for what is made of it.
 
         Args:
-            pins: the versions to read; the newest of the tables that are not named.
+            pins: the versions to read.
+            others: show also the tables that `pins` does not name, at their newest version.
             database: a file to keep the views in; in memory without one.
         """
-        tables = self.tables()
-        connection = self._connection(tables, pins or {}, database)
+        pins = pins or {}
+        tables = [table for table in self.tables() if others or table in pins]
+        connection = self._connection(tables, pins, database)
         for name, layer in schema.LAYERS.items():
             if layer.schema is not None:
                 members = [table for table in tables if table.startswith(f"{name}/")]
                 create_layer_view(connection, name, layer.schema, members)
         copy_rows(connection, "lake.versions", self.versions().to_arrow())
+        lineage.create(connection, tables, pins)
         return connection
 
     def connect_to(self, pins: Pins) -> duckdb.DuckDBPyConnection:
@@ -406,7 +425,7 @@ class Lake:
     def _connection(self, tables: Sequence[str], pins: Pins, database: Path | None) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(str(database or ":memory:"), config={"autoinstall_known_extensions": False})
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET temp_directory = {literal(str(self.scratch / 'duckdb'))}")
+        connection.execute(f"SET temp_directory = {literal(str(self.root / '.spill'))}")
         for name in ("lake", *schema.LAYERS):
             connection.execute(f"CREATE SCHEMA {name}")
         for table in tables:
@@ -417,12 +436,43 @@ class Lake:
         """The data files and the schema of a table, at one version or at one for each snapshot."""
         if pin is None or isinstance(pin, int):
             return self.files(table, version=pin), self.schema(table, pin)
-        files = [
-            file
-            for snapshot, version in sorted(pin.items(), key=str)
-            for file in self.files(table, version=version, snapshot=snapshot)
-        ]
-        return files, self.schema(table, max(pin.values(), default=None))
+        files: list[Path] = []
+        wanted = dict(pin)
+        while wanted:
+            # A version shows also those older commits that are still in effect: most often all that are wanted.
+            version = max(wanted.values())
+            shown = in_effect(self.history(table), version)
+            here = {
+                snapshot
+                for snapshot, its_version in wanted.items()
+                if snapshot not in shown or shown[snapshot].version <= its_version
+            }
+            files += [file for file in self.files(table, version=version) if _snapshot_of(file) in here]
+            wanted = {snapshot: its_version for snapshot, its_version in wanted.items() if snapshot not in here}
+        return sorted(files), self.schema(table, max(pin.values(), default=None))
+
+    def as_of(self, table: str, version: int | None = None) -> dict[str, int | dict[str | None, int]]:
+        """The version of each table that one version of `table` was made from, and of the ledgers that belong to them.
+
+        Raises:
+            LakeError: there is no such table or version.
+        """
+        newest = self.version(table)
+        made = in_effect(self.history(table), version).values()
+        if not made or not 0 <= (newest if version is None else version) <= newest:
+            raise LakeError(f"{table} has no version {version}: see `lakehouse history {table}`.")
+        found: dict[str, dict[str | None, int]] = {}
+        with self.connect() as connection:
+            for commit in made:
+                values = {"table": table, "version": commit.version}
+                for name, partition, its_version, companions in connection.execute(_MADE_FROM, values).fetchall():
+                    for other, other_version in {name: its_version, **json.loads(companions or "{}")}.items():
+                        versions = found.setdefault(other, {})
+                        versions[partition] = max(versions.get(partition, 0), other_version)
+        return {
+            name: versions if schema.layer_of(name).partition_by else max(versions.values())
+            for name, versions in found.items()
+        }
 
     def sql(self, query: str, pins: Pins | None = None) -> pl.DataFrame:
         """The answer of one query over the views that `connect` makes."""
@@ -434,21 +484,7 @@ class Lake:
         return versions_frame(commit for table in self.tables() for commit in self.history(table))
 
 
-def scan_files(files: Sequence[Path], table_schema: pa.Schema) -> pl.LazyFrame:
-    """The rows of a table's data files, in the order of the files."""
-    if not files:
-        return schema.empty(table_schema).lazy()
-    types = dict(schema.empty(table_schema).schema)
-    hive = {name: types.pop(name) for name in ("snapshot",) if "/snapshot=" in files[0].as_posix()}
-    # Files that were written before the layer had all its columns lack some.
-    frame = pl.scan_parquet(list(files), schema=types, hive_schema=hive, missing_columns="insert")
-    return frame.select(table_schema.names)
-
-
-def read_batches(file: Path, columns: Sequence[str] | None = None, rows: int = 2_048) -> Iterator[pl.DataFrame]:
-    """The rows of one data file in batches, without its partition column."""
-    with pq.ParquetFile(file) as parquet:
-        for batch in parquet.iter_batches(batch_size=rows, columns=list(columns) if columns else None):
-            frame = pl.from_arrow(batch)
-            assert isinstance(frame, pl.DataFrame)
-            yield frame
+def _snapshot_of(file: Path) -> str | None:
+    """The snapshot whose rows a data file holds; None in a table without partitions."""
+    _, found, snapshot = file.parent.name.partition("snapshot=")
+    return snapshot if found else None

@@ -15,8 +15,8 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from lakehouse import dedup, schema, select
-from lakehouse.data_files import DataFile
-from lakehouse.lake import Lake, read_batches
+from lakehouse.data_files import DataFile, read_batches
+from lakehouse.lake import Lake
 from lakehouse.select import Condition
 
 _ORIGIN = [field.name for field in schema.ORIGIN_COLUMNS]

@@ -10,8 +10,8 @@ import polars as pl
 
 from lakehouse import shard
 from lakehouse.commits import Commit, in_effect
-from lakehouse.data_files import DataFile
-from lakehouse.lake import Lake, read_batches
+from lakehouse.data_files import DataFile, read_batches
+from lakehouse.lake import Lake
 
 _KNOWN = ("doc_id", "component", "text_hash", "token_ids")
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
+from lakehouse.data_files import read_batches
 from lakehouse.generate import RecipeError
 from lakehouse.identity import order_key
-from lakehouse.lake import Lake, read_batches
+from lakehouse.lake import Lake
 from lakehouse.schema import sql_name
 
 _COLUMNS = ["doc_id", "text", "language", "source"]

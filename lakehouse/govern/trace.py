@@ -1,16 +1,21 @@
-"""Where a row comes from: from a training sequence, a document or an address back to WARC records."""
+"""Where a row comes from, where it went, and why it is or is not there: `lake.trace` and its kin in Python.
+
+A sequence is traced in the versions that its shards were made from, everything else in the newest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
-from lakehouse.lake import Lake
+from lakehouse.lake import Lake, Pins
 
-_DOCUMENT_LAYERS = ("synthetic", "filtered", "rejects", "raw")
+_SEQUENCE_ID = re.compile(r"([a-z0-9_]+)-\d+-\d+")
 
 
 class TraceError(ValueError):
@@ -19,89 +24,169 @@ class TraceError(ValueError):
 
 @dataclass(frozen=True)
 class Link:
-    """One row on the way back. `depth` says how many rows it is away from the one that was asked for."""
+    """One row of a chain.
+
+    Attributes:
+        depth: how many rows it is away from the one that was asked for.
+        table: where it is; empty where no table that was read has it.
+        identifier: its sequence_id, doc_id or request_id.
+        what: sequence, mixture, synthetic, generation, filtered, reject, raw; "copy" for the ledger's row of a copy
+            that its parent stands for, "kept copy" for the one that stands for its parent, "missing" without a table.
+        parent: table and identifier of the row that it was reached from; None for the first.
+        facts: what is worth knowing of it; `warc_file`, `warc_offset` and `warc_length` where it has them.
+    """
 
     depth: int
     table: str
     identifier: str
+    what: str
+    parent: tuple[str, str] | None
     facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one table made of a document: the columns of `lake.why`."""
+
+    table: str
+    identifier: str
+    url: str | None
+    verdict: str
+    stage: str | None
+    rule: str | None
+    value: float | None
+    threshold: float | None
+    evidence: str | None
+    kept_id: str | None
+    kept_url: str | None
+    sentence: str
 
 
 def trace(lake: Lake, identifier: str) -> list[Link]:
     """Follow a sequence id (`main-00000-000017`), a document id or an address back to its raw rows.
 
     Returns:
-        The rows, each before those that it was made from. Raw rows and ledger rows of raw sources carry `warc_file`,
-        `warc_offset` and `warc_length`.
+        The rows, each followed by those that it was made from. Raw rows and ledger rows of raw sources carry
+        `warc_file`, `warc_offset` and `warc_length`.
+
+    Raises:
+        TraceError: no row has that name.
+    """
+    name = _SEQUENCE_ID.fullmatch(identifier)
+    shards = f"shards/{name[1]}" if name else None
+    with lake.connect() as connection:
+        pins = _as_built(lake, connection, shards) if shards in lake.tables() else None
+        if pins is None:
+            return _links(connection, "trace", identifier) or _refuse(lake, connection, identifier)
+    with lake.connect(pins, others=False) as connection:
+        return _links(connection, "trace", identifier) or _refuse(lake, connection, identifier)
+
+
+def trace_forward(lake: Lake, identifier: str) -> list[Link]:
+    """Follow a document id or an address to everything that holds its text.
+
+    Returns:
+        The rows, each followed by those that were made from it: filtered sets, the copies that stand for it, rewrites,
+        mixtures, and a row for each of its places in a sequence (`file`, `start` and `length` in tokens). Shards that
+        are older than what they were made from are searched in the versions that they were made from.
 
     Raises:
         TraceError: no row has that name.
     """
     with lake.connect() as connection:
-        rows = _Rows(connection)
-        links = list(_from_sequence(rows, identifier)) or list(_from_document(rows, identifier, 0))
-        if not links:
-            for doc_id in rows.ids_of(identifier):
-                links += _from_document(rows, doc_id, 0)
-    if not links:
-        raise TraceError(
-            f"Nothing in {lake.root} is called {identifier!r}: give a sequence_id of a shard, a doc_id or a URL. "
+        links = _links(connection, "trace_forward", identifier)
+        older = [_as_built(lake, connection, table) for table in lake.tables() if table.startswith("shards/")]
+        for pins in filter(None, older):
+            with lake.connect(pins, others=False) as as_built:
+                shown = [(link.table, link.identifier, link.facts.get("start")) for link in links]
+                links += [
+                    link
+                    for link in _links(as_built, "trace_forward", identifier)
+                    if (link.table, link.identifier, link.facts.get("start")) not in shown
+                ]
+        return links or _refuse(lake, connection, identifier)
+
+
+def why(lake: Lake, identifier: str) -> list[Verdict]:
+    """What became of a document, by id or address, at each step.
+
+    Returns:
+        One verdict a table that read, kept or dropped it, drew it or did not, or holds it, in the order of the steps.
+
+    Raises:
+        TraceError: no document has that name.
+    """
+    with lake.connect() as connection:
+        rows = connection.execute("FROM lake.why(?)", [identifier]).fetchall()
+        return [Verdict(*row) for row in rows] or _refuse(lake, connection, identifier)
+
+
+def _as_built(lake: Lake, connection: duckdb.DuckDBPyConnection, table: str) -> Pins | None:
+    """The versions that the newest of `table` was made from; None where they are those that `connection` shows."""
+    query = """
+        SELECT 1 FROM lake.lineage_of($table, $version) AS lineage
+        JOIN lineage.commits AS made
+            ON made."table" = ancestor AND made.version = ancestor_version
+            AND made."partition" IS NOT DISTINCT FROM ancestor_partition
+        WHERE until IS NOT NULL LIMIT 1
+    """
+    commit = lake.last_commit(table)
+    values = {"table": table, "version": commit.version if commit else None}
+    return lake.as_of(table) if connection.execute(query, values).fetchall() else None
+
+
+def _links(connection: duckdb.DuckDBPyConnection, macro: str, identifier: str) -> list[Link]:
+    """The rows of a macro, each followed by those that were reached from it."""
+    rows = connection.execute(f"FROM lake.{macro}(?)", [identifier]).fetchall()
+    links = [_link(*row) for row in rows]
+    reached: dict[tuple[str, str] | None, list[Link]] = {}
+    for link in links:
+        reached.setdefault(link.parent, []).append(link)
+    ordered: list[Link] = []
+    waiting = reached.pop(None, [])[::-1]
+    while waiting:
+        link = waiting.pop()
+        ordered.append(link)
+        waiting += reached.pop((link.table, link.identifier), [])[::-1]
+    return ordered
+
+
+def _link(
+    depth: int,
+    table: str | None,
+    identifier: str,
+    what: str,
+    parent_table: str | None,
+    parent: str | None,
+    facts: str,
+    *warc: Any,
+) -> Link:
+    place = dict(zip(("warc_file", "warc_offset", "warc_length"), warc, strict=True)) if warc[0] is not None else {}
+    origin = (parent_table, parent) if parent_table is not None and parent is not None else None
+    return Link(depth, table or "", identifier, what, origin, json.loads(facts) | place)
+
+
+def _refuse(lake: Lake, connection: duckdb.DuckDBPyConnection, identifier: str) -> Any:
+    near = _near(connection, identifier)
+    if near:
+        hint = f"Did you mean {' or '.join(near)}?"
+    elif connection.execute("SELECT 1 FROM lake.shards WHERE sequence_id = ?", [identifier]).fetchall():
+        hint = f"It is a sequence: lakehouse trace {identifier}"
+    else:
+        hint = (
+            "Give a sequence_id of a shard, a doc_id or a URL. "
             'Try: lakehouse sql "SELECT sequence_id FROM lake.shards LIMIT 5"'
         )
-    return links
+    raise TraceError(f"Nothing in {lake.root} is called {identifier!r}. {hint}")
 
 
-class _Rows:
-    """Looks rows up, and remembers which documents were followed: copies of one passage share an origin."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
-        self.followed: set[str] = set()
-
-    def select(self, columns: str, layer: str, condition: str, value: str) -> list[dict[str, Any]]:
-        query = f'SELECT "table", {columns} FROM lake.{layer} WHERE {condition}'
-        return self._connection.execute(query, {"value": value}).pl().to_dicts()
-
-    def ids_of(self, url: str) -> list[str]:
-        query = """
-            SELECT DISTINCT doc_id FROM (
-                SELECT doc_id FROM lake.raw WHERE url = $value
-                UNION ALL SELECT doc_id FROM lake.rejects WHERE url = $value
-            ) ORDER BY doc_id
-        """
-        return [row[0] for row in self._connection.execute(query, {"value": url}).fetchall()]
-
-
-def _from_sequence(rows: _Rows, sequence_id: str) -> Iterator[Link]:
-    columns = "sequence_id, shard, sequence, n_tokens, padding, file, documents"
-    for row in rows.select(columns, "shards", "sequence_id = $value", sequence_id):
-        documents = row.pop("documents")
-        yield Link(0, row.pop("table"), row.pop("sequence_id"), row | {"documents": len(documents)})
-        for place in documents:
-            yield from _from_document(rows, place["doc_id"], 1, place)
-
-
-def _from_document(rows: _Rows, doc_id: str, depth: int, place: dict[str, Any] | None = None) -> Iterator[Link]:
-    if doc_id in rows.followed:
-        return
-    rows.followed.add(doc_id)
-    for row in rows.select("component, stage, repeats, tokens", "mixtures", "doc_id = $value", doc_id):
-        taken = {name: place[name] for name in ("start", "length", "document_start")} if place else {}
-        yield Link(depth, row.pop("table"), doc_id, row | taken)
-    parents: list[str] = []
-    for layer in _DOCUMENT_LAYERS:
-        for row in rows.select(_FACTS[layer], layer, "doc_id = $value", doc_id):
-            parents += row.pop("parents", None) or []
-            yield Link(
-                depth + 1, row.pop("table"), doc_id, {key: value for key, value in row.items() if value is not None}
-            )
-    for parent in dict.fromkeys(parents):
-        yield from _from_document(rows, parent, depth + 2)
-
-
-_FACTS = {
-    "synthetic": "recipe, model, request_id, depth, length_ratio, copied_share, parents",
-    "filtered": "snapshot, language, n_words, n_edits, duplicates",
-    "rejects": "stage, rule, value, threshold, evidence, kept_id, url, warc_file, warc_offset, warc_length",
-    "raw": "url, snapshot, http_status, title, warc_file, warc_offset, warc_length",
-}
+def _near(connection: duckdb.DuckDBPyConnection, identifier: str) -> Sequence[str]:
+    """Addresses that differ in case, scheme, a slash at the end or the part after # only."""
+    if "." not in identifier:
+        return []
+    stripped = r"lower(regexp_replace(regexp_replace({}, '/?(#.*)?$', ''), '^[a-zA-Z]+://', ''))"
+    query = f"""
+        SELECT DISTINCT url FROM (SELECT url FROM lineage.raw UNION ALL SELECT url FROM lineage.rejects)
+        WHERE {stripped.format("url")} = {stripped.format("$address")} ORDER BY url LIMIT 3
+    """
+    return [url for (url,) in connection.execute(query, {"address": identifier}).fetchall()]
