@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import dagster as dg
 from dagster._core.definitions.data_version import extract_data_version_from_entry
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from assets.materialization import asset_key, materialized
 from lakehouse.commits import Commit, rows_changed
@@ -84,10 +85,12 @@ def _reported_again(context: dg.AssetExecutionContext, commit: Commit, snapshot:
 
 
 def _last_verdict(context: dg.AssetExecutionContext, check: dg.AssetCheckKey) -> dg.AssetCheckResult | None:
-    records = context.instance.event_log_storage.get_latest_asset_check_execution_by_key([check])
-    evaluation = records[check].evaluation if check in records else None
-    if evaluation is None:
+    done = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+    records = context.instance.event_log_storage.get_asset_check_execution_history(check, limit=1, status=done)
+    if not records:
         return None
+    evaluation = records[0].evaluation
+    assert isinstance(evaluation, dg.AssetCheckEvaluation)
     return dg.AssetCheckResult(
         asset_key=check.asset_key,
         check_name=check.name,

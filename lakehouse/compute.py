@@ -93,9 +93,11 @@ def run(
                 raise ComputeError(
                     f"{task}: a worker process died near {name(unit)} (out of memory?). Try fewer workers."
                 ) from error
-            except (OSError, ComputeError):
+            except ComputeError:
                 raise
             except Exception as error:
+                if isinstance(error, OSError) and error.filename:
+                    raise
                 raise ComputeError(f"{task}: {name(unit)}: {type(error).__name__}: {error}") from error
             except BaseException:  # Ctrl-C, whatever the orchestrator makes of it
                 _end_workers()

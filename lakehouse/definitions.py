@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import warnings
 from pathlib import Path
 
 import dagster as dg
 
 from assets.automation import automation
+from assets.conditions import build_when_out_of_date
 from assets.materialization import table_name
 from lakehouse.lake import default_root
 from resources import ComputeResource, LakeResource
@@ -23,14 +25,21 @@ class DefinitionsError(ValueError):
 def defs() -> dg.Definitions:
     """Every asset that `assets/*/defs.yaml` declares, with the outside world that they work in."""
     declared = dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    lake, language_model = LakeResource(root=str(default_root())), from_environment()
     bound = dg.Definitions(
         resources={
-            "lake": LakeResource(root=str(default_root())),
+            "lake": lake,
             "compute": ComputeResource(workers=int(os.environ.get("LAKEHOUSE_WORKERS", "0"))),
-            "language_model": from_environment(),
+            "language_model": language_model,
         }
     )
-    whole = dg.Definitions.merge(declared, bound, automation())
+    condition = build_when_out_of_date(lake, language_model)
+    with warnings.catch_warnings():
+        # Conditions of our own are a feature that Dagster may still change; its version is pinned.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        declared = declared.map_asset_specs(func=lambda spec: spec.replace_attributes(automation_condition=condition))
+        whole = dg.Definitions.merge(declared, bound, automation())
     check_inputs(whole)
     return whole
 

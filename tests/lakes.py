@@ -6,11 +6,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import pytest
 
+from assets.filtered.component import Duplicates, FilteredSet, Languages
+from assets.mixtures.component import ComponentOf, Mixture
+from assets.raw.component import RawSource
 from lakehouse.cli.runs import Builder, Built
 from lakehouse.lake import Lake
+from resources import ComputeResource, LakeResource
 
 
 @contextmanager
@@ -36,3 +42,22 @@ def build(root: Path, selection: str | None = None, snapshot: str | None = None,
 def rows(lake: Lake, query: str) -> list[tuple[object, ...]]:
     """The answer of a query as tuples."""
     return lake.sql(query).rows()
+
+
+def declared(root: Path | str = "lake", **attributes: Any) -> dg.Definitions:
+    """The sources as they are in the repository, one filtered set, and a mixture of it."""
+    filtered: dict[str, Any] = {
+        "name": "web_clean",
+        "source": "raw/web",
+        "languages": Languages(keep=["en", "de", "fr", "es"]),
+        "rules": ["consent", "gopher_quality"],
+        "duplicates": Duplicates(),
+    }
+    parts: list[dg.Component] = [
+        RawSource(name="web", annotators=["gopher_quality"]),
+        FilteredSet(**(filtered | attributes)),
+        Mixture(name="clean", components=[ComponentOf(source="filtered/web_clean", weight=1)]),
+    ]
+    context: Any = None  # these components do not look at it
+    resources = dg.Definitions(resources={"lake": LakeResource(root=str(root)), "compute": ComputeResource(workers=1)})
+    return dg.Definitions.merge(*(part.build_defs(context) for part in parts), resources)

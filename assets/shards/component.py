@@ -4,6 +4,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ class Shards(Attributes, dg.Component):
     mixture: str = Field(description="The mixture that is packed: mixtures/<mixture>.")
     sequence_length: int = Field(default=2_048, ge=2, description="Tokens in a sequence.")
     sequences_per_shard: int = Field(default=16_384, ge=1, description="Sequences in a file.")
+    fresh_within_hours: float | None = Field(
+        default=36, ge=0.1, description="The UI warns of shards that were not built for this long; null: it never does."
+    )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The asset of the shards."""
@@ -50,9 +54,9 @@ class Shards(Attributes, dg.Component):
             table,
             deps=[mixture, tokens, tokenizer],
             code=_CODE,
-            configuration=self.model_dump(),
+            configuration=self.model_dump(exclude={"fresh_within_hours"}),
             description="Training sequences, and the place of each document in them.",
-        )
+        ).replace_attributes(freshness_policy=self._freshness())
 
         @dg.multi_asset(name=f"shards_{self.name}", specs=[spec], check_specs=check_specs(table, _CHECKS), pool=table)
         def shards(
@@ -96,7 +100,7 @@ class Shards(Attributes, dg.Component):
                 plan.sequences.with_columns(file=file),
                 origin_of(context, table, inputs=inputs, details={"folder": relative}),
             )
-            _point_to(folder)
+            point_to(folder)
             totals = {key: manifest[key] for key in ("sequences", "tokens", "padding", "dtype", "tokenizer_id")}
             sizes = [(one["stem"], one["tokens"]) for one in manifest["shards"][:40]]
             yield materialized(
@@ -109,6 +113,13 @@ class Shards(Attributes, dg.Component):
             )
 
         return shards
+
+    def _freshness(self) -> dg.FreshnessPolicy | None:
+        """Shards that are late fail; a warning comes when two thirds of the time are over."""
+        if self.fresh_within_hours is None:
+            return None
+        late = timedelta(hours=self.fresh_within_hours)
+        return dg.FreshnessPolicy.time_window(fail_window=late, warn_window=late * 2 / 3)
 
     def _write(
         self,
@@ -169,7 +180,7 @@ class Shards(Attributes, dg.Component):
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def _point_to(folder: Path) -> None:
+def point_to(folder: Path) -> None:
     """Let `latest` name the newest folder, at once for every reader."""
     link = folder.with_name(f".latest-{uuid.uuid4().hex}")
     link.symlink_to(folder.name)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 from conftest import article_page, small_web, write_archive
+from dagster._core.definitions.freshness_evaluator import TimeWindowFreshnessPolicyEvaluator
+from dagster._core.loader import LoadingContextForTest
+from dagster._core.test_utils import freeze_time
 from lakes import build, environment
+from webhooks import receiver
 
-from assets.automation import ONE_AT_A_TIME, REFRESH, landing_folder, nightly
-from assets.materialization import table_name
+from assets.automation import ONE_AT_A_TIME, REFRESH, RUN_TAGS, failed_runs, landing_folder, nightly
+from assets.materialization import asset_key, table_name
+from assets.shards.component import Shards
+from assets.unchanged import ONLY_CHANGED
 from lakehouse.cli.instance import open_instance
 from lakehouse.cli.runs import load_definitions
 from lakehouse.lake import Lake
@@ -89,6 +98,7 @@ def test_new_files_become_a_snapshot_and_a_run_up_to_the_shards(automated: Autom
     (request,) = automated.sensed()
 
     assert request.partition_key == "s1"
+    assert request.tags.items() >= {ONE_AT_A_TIME: "true", ONLY_CHANGED: "true", "dagster/max_retries": "2"}.items()
     assert request.run_key
     assert request.run_key.startswith("s1:")
     assert automated.instance.get_dynamic_partitions("snapshot") == ["s1"]
@@ -158,6 +168,7 @@ def test_what_has_no_snapshot_is_asked_for_alone_when_nothing_else_is_stale(auto
     automated.land("s1/a.warc.gz", 0)
     build(automated.lake.root, "+tokens/main")
     (request,) = automated.scheduled()
+    assert request.tags.items() >= RUN_TAGS.items()
     assert request.partition_key is None
     assert {table.split("/")[0] for table in tables(request)} == {"mixtures", "shards", "stats"}
 
@@ -180,3 +191,111 @@ def test_the_runs_of_the_schedule_and_the_sensor_wait_for_each_other(automated: 
     limits = automated.instance.get_concurrency_config().run_queue_config
     assert limits is not None
     assert limits.tag_concurrency_limits == [{"key": ONE_AT_A_TIME, "limit": 1}]
+
+
+def test_the_schedule_and_the_sensors_that_start_runs_are_off_and_the_report_is_on(automated: Automated) -> None:
+    repository = automated.definitions.get_repository_def()
+    assert {one.name: one.default_status.value for one in repository.schedule_defs} == {"nightly": "STOPPED"}
+    assert {one.name: one.default_status.value for one in repository.sensor_defs} == {
+        "landing_folder": "STOPPED",
+        "out_of_date": "STOPPED",
+        "failed_runs": "RUNNING",
+    }
+
+
+# --- what failed
+
+
+@dataclass
+class Failing:
+    """Runs that fail, as a source without files does, and what the sensor makes of them."""
+
+    automated: Automated
+
+    def run(self, **tags: str) -> dg.DagsterRun:
+        """A run of the source for a snapshot whose files are gone."""
+        self.automated.instance.add_dynamic_partitions("snapshot", ["s1"])
+        result = self.automated.definitions.resolve_job_def(REFRESH).execute_in_process(
+            instance=self.automated.instance,
+            partition_key="s1",
+            asset_selection=[asset_key(f"{layer}/web") for layer in ("raw", "rejects", "files")],
+            tags={name.replace("__", "/"): value for name, value in tags.items()},
+            raise_on_error=False,
+        )
+        assert not result.success
+        run = self.automated.instance.get_run_by_id(result.run_id)
+        assert run is not None
+        return run
+
+    def report(self, run: dg.DagsterRun) -> str:
+        """What the sensor logs of a run, or why it says nothing."""
+        records = self.automated.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
+        (record,) = records.records
+        event = record.event_log_entry.dagster_event
+        assert event is not None
+        with dg.build_run_status_sensor_context(
+            sensor_name=failed_runs.name,
+            dagster_event=event,
+            dagster_instance=self.automated.instance,
+            dagster_run=run,
+            resources=self.automated.definitions.resources,
+            repository_def=self.automated.definitions.get_repository_def(),
+        ) as context:
+            answer = failed_runs(context.for_run_failure())
+        assert answer is None or isinstance(answer, dg.SkipReason)
+        return (answer.skip_message or "") if answer else ""
+
+
+def test_a_failed_run_is_reported_when_its_retries_are_used_up(
+    automated: Automated, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing = Failing(automated)
+    with receiver() as received:
+        monkeypatch.setenv("LAKEHOUSE_WEBHOOK", received.address)
+        assert "is tried again" in failing.report(failing.run(dagster__max_retries="2"))
+        assert "reports it" in failing.report(failing.run(lakehouse__build="true", dagster__max_retries="0"))
+        assert received.messages == []
+        run = failing.run(dagster__max_retries="0")
+        assert failing.report(run) == ""
+    (sent,) = received.messages
+    (failure,) = sent["failures"]
+    assert sent["lake"] == str(automated.lake.root)
+    assert (failure["table"], failure["snapshot"], failure["run_id"]) == ("raw/web", "s1", run.run_id)
+    assert failure["cause"].startswith("There are no files in ")
+    assert failure["command"] == "lakehouse build raw/web --snapshot s1"
+    assert "Traceback" not in sent["text"]
+
+
+# --- freshness
+
+
+def test_shards_that_are_late_warn_and_then_fail(automated: Automated) -> None:
+    graph = automated.definitions.resolve_asset_graph()
+    assert [table_name(key) for key in graph.get_all_asset_keys() if graph.get(key).freshness_policy] == ["shards/main"]
+    node = graph.get(asset_key("shards/main"))
+    automated.instance.report_runless_asset_event(dg.AssetMaterialization(node.key))
+    built = datetime.now(UTC)
+
+    def state(hours: float) -> str:
+        with freeze_time(built + timedelta(hours=hours)):
+            context = LoadingContextForTest(automated.instance)
+            return asyncio.run(TimeWindowFreshnessPolicyEvaluator().evaluate_freshness(context, node)).value
+
+    # 36 hours; the warning comes after two thirds of them.
+    assert [state(hours) for hours in (1, 23.9, 24.1, 35.9, 36.1)] == ["PASS", "PASS", "WARN", "WARN", "FAIL"]
+    assert automated.instance.get_settings("freshness")["enabled"] is True
+
+
+def test_freshness_is_not_part_of_what_the_shards_are_made_with() -> None:
+    context: Any = None  # the component does not look at it
+
+    def spec(**attributes: Any) -> dg.AssetSpec:
+        (asset,) = Shards(name="main", mixture="main", **attributes).build_defs(context).assets or ()
+        assert isinstance(asset, dg.AssetsDefinition)
+        (found,) = asset.specs
+        return found
+
+    late, never = spec(fresh_within_hours=6), spec(fresh_within_hours=None)
+    assert never.freshness_policy is None
+    assert late.freshness_policy is not None
+    assert late.code_version == never.code_version == spec().code_version

@@ -11,17 +11,13 @@ from typing import Any
 import dagster as dg
 import pytest
 from conftest import article_page, small_web, write_archive
-from lakes import build, environment, rows
+from lakes import build, declared, environment, rows
 
-from assets.filtered.component import Duplicates, FilteredSet, Languages
-from assets.mixtures.component import ComponentOf, Mixture
 from assets.plan import Planner
-from assets.raw.component import RawSource
 from lakehouse.cli.instance import open_instance
 from lakehouse.cli.runs import load_definitions
 from lakehouse.definitions import DefinitionsError, check_inputs
 from lakehouse.lake import Lake, Origin
-from resources import ComputeResource, LakeResource
 
 CHAIN = "+shards/main"
 
@@ -75,25 +71,6 @@ def test_a_lake_without_files_has_nothing_to_make_documents_from(tmp_path: Path)
     assert {table.split("/")[0] for table, _ in stale(Lake(tmp_path), ["s1"])} == {"tokenizers", "mixtures", "shards"}
 
 
-def declared(**attributes: Any) -> dg.Definitions:
-    """The sources as they are in the repository, one filtered set, and a mixture of it."""
-    filtered: dict[str, Any] = {
-        "name": "web_clean",
-        "source": "raw/web",
-        "languages": Languages(keep=["en", "de", "fr", "es"]),
-        "rules": ["consent", "gopher_quality"],
-        "duplicates": Duplicates(),
-    }
-    parts: list[dg.Component] = [
-        RawSource(name="web", annotators=["gopher_quality"]),
-        FilteredSet(**(filtered | attributes)),
-        Mixture(name="clean", components=[ComponentOf(source="filtered/web_clean", weight=1)]),
-    ]
-    context: Any = None  # these components do not look at it
-    resources = dg.Definitions(resources={"lake": LakeResource(root="lake"), "compute": ComputeResource(workers=1)})
-    return dg.Definitions.merge(*(part.build_defs(context) for part in parts), resources)
-
-
 def test_the_same_declaration_is_up_to_date(built: Lake) -> None:
     of_the_mixture = {
         ("tokenizers/clean", None),
@@ -134,15 +111,26 @@ def test_a_touched_file_is_read_again(lake: Lake) -> None:
     assert stale(lake, ["s1"])["raw/web", "s1"] == "the files in the landing folder changed"
 
 
-def test_a_commit_that_dagster_did_not_record_is_made_again(lake: Lake) -> None:
+def test_a_commit_that_dagster_did_not_record_is_recorded(lake: Lake) -> None:
     commit = lake.last_commit("filtered/web_clean", "s2")
     assert commit is not None
     origin = Origin("a run that died", commit.asset, commit.code_version, commit.config_hash, commit.inputs)
-    kept = lake.scan("filtered/web_clean", snapshot="s2").head(1).collect()
-    lake.replace_frame("filtered/web_clean", kept, origin, snapshot="s2")
+    kept = lake.scan("filtered/web_clean", snapshot="s2").collect()
+    died = lake.replace_frame("filtered/web_clean", kept.reverse(), origin, snapshot="s2")
 
     assert stale(lake, ["s1", "s2"])["filtered/web_clean", "s2"] == "its last run did not finish"
     assert ("filtered/web_clean", "s1") not in stale(lake, ["s1", "s2"])
+    build(lake.root, "filtered/web_clean")
+    assert lake.last_commit("filtered/web_clean", "s2") == died, "its rows were audited before they were committed"
+    assert not {place for place in stale(lake, ["s1", "s2"]) if place[0] == "filtered/web_clean"}
+
+
+def test_a_commit_that_dagster_did_not_record_is_made_again_if_its_inputs_changed(lake: Lake) -> None:
+    commit = lake.last_commit("filtered/web_clean", "s2")
+    assert commit is not None
+    older = Origin("a run that died", commit.asset, "another", commit.config_hash, commit.inputs)
+    kept = lake.scan("filtered/web_clean", snapshot="s2").head(1).collect()
+    lake.replace_frame("filtered/web_clean", kept, older, snapshot="s2")
     build(lake.root, "filtered/web_clean")
     assert rows(lake, "SELECT count(*) FROM filtered.web_clean WHERE snapshot = 's2'") == [(12,)]
 
