@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from lakehouse.cli.instance import dagster_home
 from lakehouse.cli.show import console
 from lakehouse.lake import Lake, LakeError, default_root
 
@@ -29,10 +28,15 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to bind to; the UI has no login.")] = LOOPBACK,
 ) -> None:
     """Browse the asset graph in the Dagster UI: webserver and daemon together, until Ctrl-C."""
+    from lakehouse.cli.instance import open_instance
+
     lake = Lake(default_root())
     refuse_used_port(host, port)
-    os.environ |= {"DAGSTER_HOME": str(dagster_home(lake)), "LAKEHOUSE_ROOT": str(lake.root)}
-    console.print(f"Dagster UI of {lake.root}: [bold]http://{host}:{port}[/] (Ctrl-C ends it)", soft_wrap=True)
+    with open_instance(lake):
+        os.environ["LAKEHOUSE_ROOT"] = str(lake.root)
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    os.environ.setdefault("LAKEHOUSE_UI", address)
+    console.print(f"Dagster UI of {lake.root}: [bold]{address}[/] (Ctrl-C ends it)", soft_wrap=True)
     # Dagster recommends `dg dev`, which belongs to its development tools and is not installed here.
     python = [sys.executable, "-W", "ignore:Function `dev_command` is superseded"]
     command = [*python, "-m", "dagster", "dev", "--host", host, "--port", str(port), "--log-level", "warning"]

@@ -165,13 +165,17 @@ def test_it_shows_what_the_command_line_built(server: Server, lake: Lake) -> Non
     assert checks == {name: {"status": "SUCCEEDED"} for name in ("tokens_add_up", "files_intact")}
 
 
-def test_the_schedule_and_the_sensor_are_there_and_off(server: Server) -> None:
+def test_what_starts_runs_by_itself_is_there_and_off(server: Server) -> None:
     query = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
         schedules { name scheduleState { status } } sensors { name sensorState { status } }
     } } } }"""
     (found,) = server.ask(query)["repositoriesOrError"]["nodes"]
     assert found["schedules"] == [{"name": "nightly", "scheduleState": {"status": "STOPPED"}}]
-    assert found["sensors"] == [{"name": "landing_folder", "sensorState": {"status": "STOPPED"}}]
+    assert {sensor["name"]: sensor["sensorState"]["status"] for sensor in found["sensors"]} == {
+        "landing_folder": "STOPPED",
+        "out_of_date": "STOPPED",
+        "failed_runs": "RUNNING",
+    }
 
 
 def test_it_listens_on_the_loopback_interface_only(server: Server) -> None:
