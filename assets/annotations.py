@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
+from assets.column_lineage import each
 from assets.materialization import SNAPSHOTS, asset_spec, materialized, origin_of, pinned_version
 from assets.unchanged import already_made
 from lakehouse import annotate, schema
@@ -49,6 +50,8 @@ def annotations_of(table: str, names: Sequence[str]) -> list[dg.AssetsDefinition
             configuration={},
             description=annotator.description,
             columns=schema.annotation_schema(annotator.columns),
+            copied_from=[table],
+            computed=each((column.name for column in annotator.columns), [(table, "text")]),
         )
         for annotator in annotators
     ]
@@ -83,7 +86,7 @@ def annotations_of(table: str, names: Sequence[str]) -> list[dg.AssetsDefinition
                 snapshot=snapshot,
                 columns=_columns(name),
             )
-            yield materialized(commit)
+            yield materialized(context, commit)
 
     return [annotations]
 

@@ -15,6 +15,8 @@ from dagster._core.definitions.data_version import (
     extract_data_version_from_entry,
 )
 
+from assets.column_lineage import KEY as COLUMN_LINEAGE
+from assets.column_lineage import Computed, column_lineage
 from lakehouse import schema
 from lakehouse.commits import Commit, Origin
 from lakehouse.identity import hash_of
@@ -52,6 +54,8 @@ def asset_spec(
     configuration: object,
     description: str,
     columns: pa.Schema | None = None,
+    copied_from: Iterable[str] = (),
+    computed: Computed | None = None,
 ) -> dg.AssetSpec:
     """The spec of a table's asset: its layer is its group, and a changed configuration is a changed code version.
 
@@ -62,9 +66,13 @@ def asset_spec(
         configuration: what `defs.yaml` says of it, as JSON-able data.
         description: shown in the asset graph.
         columns: the table's schema, where the layer does not say.
+        copied_from: the tables whose rows become its rows; see `column_lineage`.
+        computed: what its other columns are computed from.
     """
     layer = schema.layer_of(table)
     table_schema = layer.schema or columns
+    assert table_schema is not None
+    lineage = column_lineage(table_schema, copied_from, computed or {})
     return dg.AssetSpec(
         asset_key(table),
         deps=[asset_key(dep) for dep in deps],
@@ -73,7 +81,10 @@ def asset_spec(
         code_version=f"{code}-{configuration_hash(configuration)}",
         description=description,
         partitions_def=SNAPSHOTS if layer.partition_by else None,
-        metadata={"dagster/column_schema": column_schema(table_schema)} if table_schema else None,
+        metadata={
+            "dagster/column_schema": column_schema(table_schema),
+            **({COLUMN_LINEAGE: lineage} if lineage.deps_by_column else {}),
+        },
     )
 
 
@@ -127,19 +138,28 @@ def origin_of(
     )
 
 
-def materialized(commit: Commit, metadata: Mapping[str, Any] | None = None) -> dg.MaterializeResult:
+def materialized(
+    context: dg.AssetExecutionContext, commit: Commit, metadata: Mapping[str, Any] | None = None
+) -> dg.MaterializeResult:
     """The report of a commit to Dagster; its data version is the commit."""
+    key = asset_key(commit.table)
+    # The UI shows the columns' lineage of what was made, not of what is declared.
+    declared = context.assets_def.specs_by_key[key].metadata
+    lineage = {COLUMN_LINEAGE: declared[COLUMN_LINEAGE]} if COLUMN_LINEAGE in declared else {}
     return dg.MaterializeResult(
-        asset_key=asset_key(commit.table),
+        asset_key=key,
         data_version=dg.DataVersion(commit.data_version),
-        metadata={
-            "dagster/row_count": commit.rows,
-            "delta_version": commit.version,
-            "bytes": commit.bytes,
-            "inputs": dg.MetadataValue.json(commit.inputs),
-            **(metadata or {}),
-        },
+        metadata={**_facts(commit), **lineage, **(metadata or {})},
     )
+
+
+def _facts(commit: Commit) -> dict[str, Any]:
+    return {
+        "dagster/row_count": commit.rows,
+        "delta_version": commit.version,
+        "bytes": commit.bytes,
+        "inputs": dg.MetadataValue.json(commit.inputs),
+    }
 
 
 def table_metadata(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | str:
@@ -155,10 +175,9 @@ def table_metadata(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue |
 
 def recorded(commit: Commit) -> dg.AssetMaterialization:
     """A commit that no run made, as an event that tells Dagster of it."""
-    result = materialized(commit)
     return dg.AssetMaterialization(
         asset_key(commit.table),
         partition=commit.partition,
-        metadata=dict(result.metadata or {}),
+        metadata=_facts(commit),
         tags={DATA_VERSION_TAG: commit.data_version, CODE_VERSION_TAG: commit.code_version},
     )

@@ -81,7 +81,7 @@ def _reported_again(context: dg.AssetExecutionContext, commit: Commit, snapshot:
     record = context.instance.get_latest_data_version_record(asset_key(commit.table), partition_key=snapshot)
     version = extract_data_version_from_entry(record.event_log_entry) if record else None
     shown = record.asset_materialization if record and version and version.value == commit.data_version else None
-    return materialized(commit, shown.metadata if shown else None)
+    return materialized(context, commit, shown.metadata if shown else None)
 
 
 def _last_verdict(context: dg.AssetExecutionContext, check: dg.AssetCheckKey) -> dg.AssetCheckResult | None:

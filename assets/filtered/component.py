@@ -1,6 +1,6 @@
 """How a filtered set is built: the documents of a source that pass every rule, and the ledger of those that do not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import dagster as dg
@@ -9,6 +9,7 @@ from pydantic import Field
 
 from assets.annotations import annotation_table, annotations_of
 from assets.checks import audited, balance_audit, check_specs, text_audits
+from assets.column_lineage import each
 from assets.filtered import selection
 from assets.materialization import (
     Attributes,
@@ -79,13 +80,26 @@ class FilteredSet(Attributes, dg.Component):
         @dg.multi_asset(
             name=f"filtered_{self.name}",
             specs=[
-                asset_spec(filtered, deps=deps, code=_CODE, configuration=configuration, description=description),
+                asset_spec(
+                    filtered,
+                    deps=deps,
+                    code=_CODE,
+                    configuration=configuration,
+                    description=description,
+                    copied_from=[self.source],
+                    computed={"duplicates": [(self.source, "text_id")]},
+                ),
                 asset_spec(
                     rejects,
                     deps=deps,
                     code=_CODE,
                     configuration=configuration,
                     description=f"What {filtered} dropped: the first rule that failed, its value and its threshold.",
+                    copied_from=[self.source],
+                    computed=each(
+                        ("stage", "rule", "value", "threshold", "evidence", "failed"), self._judged(conditions)
+                    )
+                    | each(("kept_id", "cluster_id", "similarity"), [(self.source, "text_id")]),
                 ),
             ],
             check_specs=check_specs(filtered, _CHECKS),
@@ -123,17 +137,26 @@ class FilteredSet(Attributes, dg.Component):
 
             origin = origin_of(context, rejects, inputs=inputs)
             ledger = store.replace_frame(rejects, decisions.rejects, origin, snapshot=snapshot)
-            yield materialized(ledger)
+            yield materialized(context, ledger)
             origin = origin_of(context, filtered, inputs=inputs, details={"with": {rejects: ledger.version}})
             commit = store.replace(filtered, kept, origin, snapshot=snapshot)
             dropped = _dropped(decisions.rejects)
             steps = [(self.source, measured.height), *((row["rule"], row["documents"]) for row in dropped)]
             yield materialized(
+                context,
                 commit,
                 {"waterfall": waterfall(f"{filtered} {snapshot}", steps), "dropped": table_metadata(dropped)},
             )
 
         return filtered_set
+
+    def _judged(self, conditions: Sequence[Condition]) -> list[tuple[str, str]]:
+        """The columns that the conditions look at."""
+        judged = {
+            (annotation_table(self.source, one.annotator) if one.annotator else self.source, one.column)
+            for one in conditions
+        }
+        return sorted(judged | ({(self.source, "text_id")} if self.duplicates else set()))
 
     def _conditions(self) -> tuple[Condition, ...]:
         languages = select.Languages(tuple(self.languages.keep), self.languages.min_score) if self.languages else None

@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import Field
 
 from assets.checks import Audit, audited, check_specs
+from assets.column_lineage import each
 from assets.materialization import (
     Attributes,
     asset_spec,
@@ -80,6 +81,9 @@ class Mixture(Attributes, dg.Component):
             code=_CODE,
             configuration=self.tokenizer.model_dump(),
             description="The tokenizer: given, or trained once on the components and kept until its settings change.",
+            computed={}
+            if self.tokenizer.file
+            else each(schema.TOKENIZERS.names, [(source, "text") for source in self._sources]),
         )
 
         @dg.multi_asset(name=f"tokenizers_{self.name}", specs=[spec], pool=table)
@@ -88,11 +92,11 @@ class Mixture(Attributes, dg.Component):
             before = store.last_commit(table)
             if before is not None and before.code_version == spec.code_version:
                 context.log.info("Kept, so that token ids of earlier snapshots stay valid.")
-                return materialized(before)
+                return materialized(context, before)
             inputs = {} if self.tokenizer.file else _existing(store, self._sources)
             row = self._tokenizer_row(store, inputs)
             commit = store.replace_frame(table, pl.DataFrame([row]), origin_of(context, table, inputs=inputs))
-            return materialized(commit, {name: row[name] for name in ("vocabulary_size", "tokenizer_id")})
+            return materialized(context, commit, {name: row[name] for name in ("vocabulary_size", "tokenizer_id")})
 
         return tokenizer
 
@@ -114,12 +118,15 @@ class Mixture(Attributes, dg.Component):
 
     def _tokens_asset(self) -> dg.AssetsDefinition:
         table, tokenizer = f"tokens/{self.name}", f"tokenizers/{self.name}"
+        texts = [(source, "text") for source in self._sources]
         spec = asset_spec(
             table,
             deps=[tokenizer, *self._sources],
             code=_CODE,
             configuration=[self._sources, self.tokenizer.model_dump()],
             description="Token ids of every document that the mixture may take.",
+            copied_from=self._sources,
+            computed=each(("token_ids", "n_tokens"), [*texts, (tokenizer, "definition")]) | {"text_hash": texts},
         )
 
         @dg.multi_asset(name=f"tokens_{self.name}", specs=[spec], pool=table)
@@ -153,7 +160,7 @@ class Mixture(Attributes, dg.Component):
                 for file in files
             ]
             commit = store.replace(table, files, origin_of(context, table, inputs=inputs), snapshot=snapshot)
-            yield materialized(commit)
+            yield materialized(context, commit)
 
         return tokens
 
@@ -165,6 +172,9 @@ class Mixture(Attributes, dg.Component):
             code=_CODE,
             configuration=self.model_dump(exclude={"name", "tokenizer"}),
             description="Which documents are trained on, how often and in which order.",
+            copied_from=[tokens],
+            computed=each(("stage", "repeats", "tokens"), [(tokens, "n_tokens")])
+            | {"order_key": [(tokens, "text_id")], "parents": [(tokens, "doc_id")]},
         )
         parts = [mix.Component(part.source, part.weight, part.max_repeats) for part in self.components]
 
@@ -191,7 +201,7 @@ class Mixture(Attributes, dg.Component):
             commit = store.replace_frame(table, outcome.rows, origin)
             shares = [(row["component"], row["tokens"]) for row in summary]
             plot = bars(f"{table}: tokens by component", shares, unit="tokens")
-            yield materialized(commit, {"components": table_metadata(summary), "plot": plot})
+            yield materialized(context, commit, {"components": table_metadata(summary), "plot": plot})
 
         return mixture
 

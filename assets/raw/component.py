@@ -64,16 +64,16 @@ class RawSource(Attributes, dg.Component):
             ledger = store.replace(
                 rejects, [file for one in ingested for file in one.rejects], origin, snapshot=snapshot
             )
-            yield materialized(ledger)
+            yield materialized(context, ledger)
             origin = origin_of(context, files, inputs={})
             outcome = store.replace_frame(files, outcomes, origin, snapshot=snapshot)
             yield materialized(
-                outcome, {"files": table_metadata(outcomes.drop("snapshot", "source").head(200).to_dicts())}
+                context, outcome, {"files": table_metadata(outcomes.drop("snapshot", "source").head(200).to_dicts())}
             )
             companions = {rejects: ledger.version, files: outcome.version}
             origin = origin_of(context, raw, inputs={}, details={"landing": fingerprint, "with": companions})
             commit = store.replace(raw, documents, origin, snapshot=snapshot)
-            yield materialized(commit, {"waterfall": _waterfall(store, self.name, snapshot, outcomes)})
+            yield materialized(context, commit, {"waterfall": _waterfall(store, self.name, snapshot, outcomes)})
 
         return raw_source
 

@@ -44,9 +44,12 @@ class Ingested:
 
 
 def landed_files(lake: Lake, source: str, snapshot: str) -> list[ArchiveFile]:
-    """The files of one snapshot in the landing folder, sorted by name; unfinished downloads are left out."""
+    """The files of one snapshot in the landing folder, sorted by name; unfinished downloads are left out.
+
+    A link whose file is gone is one of them, so that its documents are missed, not forgotten.
+    """
     folder = lake.landing / source / snapshot
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not is_unfinished(path))
+    paths = sorted(path for path in folder.rglob("*") if not is_unfinished(path) and (path.is_file() or _is_dead(path)))
     return [
         ArchiveFile(lake.root, source, snapshot, path.relative_to(lake.landing).as_posix(), ordinal)
         for ordinal, path in enumerate(paths)
@@ -60,8 +63,14 @@ def is_unfinished(path: Path) -> bool:
 
 def landing_fingerprint(lake: Lake, source: str, snapshot: str) -> str:
     """A hash of the names, sizes and times of a snapshot's files: it changes when they do."""
-    found = [(file.name, (lake.landing / file.name).stat()) for file in landed_files(lake, source, snapshot)]
+    paths = [(file.name, lake.landing / file.name) for file in landed_files(lake, source, snapshot)]
+    found = [(name, path.lstat() if _is_dead(path) else path.stat()) for name, path in paths]
     return hash_of(*(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in found))
+
+
+def _is_dead(path: Path) -> bool:
+    """Whether `path` is a link to something that is not there."""
+    return path.is_symlink() and not path.exists()
 
 
 def ingest_file(file: ArchiveFile) -> Ingested:

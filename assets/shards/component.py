@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import Field
 
 from assets.checks import Audit, audited, check_specs
+from assets.column_lineage import each
 from assets.materialization import (
     Attributes,
     asset_spec,
@@ -56,6 +57,14 @@ class Shards(Attributes, dg.Component):
             code=_CODE,
             configuration=self.model_dump(exclude={"fresh_within_hours"}),
             description="Training sequences, and the place of each document in them.",
+            computed=each(
+                ("sequence_id", "shard", "sequence", "n_tokens", "padding"),
+                [(mixture, column) for column in ("tokens", "repeats", "order_key")],
+            )
+            | {
+                "documents": [(mixture, column) for column in ("doc_id", "tokens", "repeats", "order_key")],
+                "file": [(tokens, "token_ids"), (tokenizer, "tokenizer_id")],
+            },
         ).replace_attributes(freshness_policy=self._freshness())
 
         @dg.multi_asset(name=f"shards_{self.name}", specs=[spec], check_specs=check_specs(table, _CHECKS), pool=table)
@@ -104,6 +113,7 @@ class Shards(Attributes, dg.Component):
             totals = {key: manifest[key] for key in ("sequences", "tokens", "padding", "dtype", "tokenizer_id")}
             sizes = [(one["stem"], one["tokens"]) for one in manifest["shards"][:40]]
             yield materialized(
+                context,
                 commit,
                 {
                     "folder": dg.MetadataValue.path(str(folder)),

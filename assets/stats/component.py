@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import polars as pl
 from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 from pydantic import Field
 
+from assets.column_lineage import KEY as COLUMN_LINEAGE
 from assets.materialization import Attributes, asset_key, materialized, origin_of, table_metadata, table_name
 from assets.stats import project
 from assets.unchanged import already_made
@@ -57,7 +58,9 @@ class Statistics(Attributes, dg.Component):
                         if asset_key(table) not in context.selected_asset_keys:
                             continue
                         origin = origin_of(context, table, inputs=inputs)
-                        yield materialized(_publish(store, connection, table, origin), _preview(connection, table))
+                        commit = _publish(store, connection, table, origin)
+                        shown = _preview(connection, table) | {COLUMN_LINEAGE: _lineage(manifest, table, inputs)}
+                        yield materialized(context, commit, shown)
                 # What a client wrote into the old file must not be replayed into the new one.
                 (store.root / f"{FILE}.wal").unlink(missing_ok=True)
                 # A reader of the old file keeps it; who opens it from now on gets the new one.
@@ -116,6 +119,21 @@ def _publish(lake: Lake, connection: duckdb.DuckDBPyConnection, table: str, orig
             assert isinstance(rows, pl.DataFrame)
             writer.write(rows)
     return lake.replace(table, writer.finished(), origin, columns=batches.schema)
+
+
+def _lineage(manifest: Mapping[str, Any], table: str, tables: Iterable[str]) -> dg.TableColumnLineage:
+    """Where a mart's columns come from: `marts.yml` names columns of layers, which are those of all their tables."""
+    (node,) = [node for node in manifest["nodes"].values() if f"stats/{node['name']}" == table]
+    found = {}
+    for name, column in node["columns"].items():
+        named = [origin.split(".") for origin in column["config"]["meta"]["from"]]
+        found[name] = [
+            dg.TableColumnDep(asset_key(source), of_layer)
+            for layer, of_layer in named
+            for source in tables
+            if source.split("/")[0] == layer
+        ]
+    return dg.TableColumnLineage(found)
 
 
 def _preview(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def build(folder: Path) -> Built:
     target = folder / "target"
     target.mkdir()
     shutil.copy(_parsed() / _PARSED, target)
-    output = _dbt("build", folder)
+    output = _dbt("build", folder=folder)
     results = target / "run_results.json"
     if not results.exists():
         raise DbtError(f"dbt did not run: {_one_line(output)}")
@@ -92,6 +92,19 @@ def build(folder: Path) -> Built:
     return built
 
 
+def document(folder: Path) -> Path:
+    """Write the documentation of the models as one HTML file in `folder`, which holds the file `DATABASE`; return it.
+
+    Raises:
+        DbtError: dbt could not do it.
+    """
+    output = _dbt("docs", "generate", "--static", folder=folder)
+    page = folder / "target" / "static_index.html"
+    if not page.exists():
+        raise DbtError(f"dbt could not write the documentation: {_one_line(output)}")
+    return page
+
+
 def _files() -> list[Path]:
     """The project's files, relative to its folder."""
     return sorted(path.relative_to(FOLDER) for pattern in _SOURCES for path in FOLDER.glob(pattern))
@@ -108,7 +121,7 @@ def _parsed() -> Path:
         return kept
     kept.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix="parsing-") as folder:
-        output = _dbt("parse", Path(folder))
+        output = _dbt("parse", folder=Path(folder))
         if not Path(folder, "target", _MANIFEST).exists():
             raise DbtError(f"dbt cannot parse {FOLDER}: {_one_line(output)}")
         try:
@@ -120,15 +133,15 @@ def _parsed() -> Path:
     return kept
 
 
-def _dbt(command: str, folder: Path) -> str:
-    """Run dbt on a copy of the project in `folder`; return its errors, or its exit status."""
+def _dbt(*command: str, folder: Path) -> str:
+    """Run a command of dbt on a copy of the project in `folder`; return its errors, or its exit status."""
     for path in _files():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(FOLDER / path, folder / path)
     switches = ["--quiet", "--no-use-colors", "--no-version-check", "--no-send-anonymous-usage-stats"]
     folders = ["--project-dir", ".", "--profiles-dir", ".", "--target-path", "target", "--log-path", "target"]
     done = subprocess.run(  # noqa: S603 (no part of the command comes from outside)
-        [sys.executable, "-c", _MODULE, *switches, command, *folders],
+        [sys.executable, "-c", _MODULE, *switches, *command, *folders],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

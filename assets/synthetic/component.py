@@ -10,6 +10,7 @@ import polars as pl
 from pydantic import Field
 
 from assets.checks import audited, balance_audit, check_specs, text_audits
+from assets.column_lineage import each
 from assets.materialization import SNAPSHOTS, Attributes, asset_spec, materialized, origin_of, pinned_version
 from assets.plots import waterfall
 from assets.synthetic.anchors import Choice
@@ -59,13 +60,16 @@ class SyntheticSet(Attributes, dg.Component):
         return self.model_dump(exclude={"name", "recipe"}) | {"recipe": recipe.model_dump(exclude={"gates"})}
 
     def _journal_asset(self, recipe: generate.Recipe) -> dg.AssetsDefinition:
-        table = f"generations/{recipe.name}"
+        table, anchors = f"generations/{recipe.name}", self.text_from or self.source
         spec = asset_spec(
             table,
             deps=self._deps,
             code=_CODE,
             configuration=self._configuration(recipe),
             description=f"Every model call of the recipe {recipe.name}: {recipe.purpose}",
+            copied_from=[anchors],
+            computed=each(("request_id", "prompt_hash", "response", "finish_reason"), [(anchors, "text")])
+            | each(("prompt_tokens", "completion_tokens", "cost_usd"), [(anchors, "text")]),
         )
 
         @dg.multi_asset(name=f"generations_{recipe.name}", specs=[spec], partitions_def=SNAPSHOTS, pool=table)
@@ -97,25 +101,45 @@ class SyntheticSet(Attributes, dg.Component):
             origin = replace(origin, details={"model": model, "pending": pending})
             final = store.append(table, [], origin, snapshot=snapshot)
             counts = {"dagster/row_count": journal.height, "calls": called, "pending": pending}
-            return materialized(final, {**counts, "model": model})
+            return materialized(context, final, {**counts, "model": model})
 
         return generations
 
     def _set_asset(self, recipe: generate.Recipe) -> dg.AssetsDefinition:
         table, rejects, journal = f"synthetic/{self.name}", f"rejects/{self.name}", f"generations/{recipe.name}"
         configuration = self._configuration(recipe) | {"gates": recipe.gates.model_dump()}
-        deps = [journal, *self._deps]
+        deps, anchors = [journal, *self._deps], self.text_from or self.source
+        languages = ("language", "language_score")
+        judged = [(journal, "response"), (journal, "finish_reason"), (anchors, "text")]
 
         @dg.multi_asset(
             name=f"synthetic_{self.name}",
             specs=[
-                asset_spec(table, deps=deps, code=_CODE, configuration=configuration, description=recipe.purpose),
+                asset_spec(
+                    table,
+                    deps=deps,
+                    code=_CODE,
+                    configuration=configuration,
+                    description=recipe.purpose,
+                    copied_from=[journal],
+                    computed=each(("text", "text_id", "n_chars", "n_words", *languages), [(journal, "response")])
+                    | each(("length_ratio", "copied_share"), [(journal, "response"), (anchors, "text")])
+                    | each(("parents", "depth"), [(anchors, "doc_id")])
+                    | {"doc_id": [(journal, "request_id")], "source": [(anchors, "source")]},
+                ),
                 asset_spec(
                     rejects,
                     deps=deps,
                     code=_CODE,
                     configuration=configuration,
                     description=f"Answers that failed a gate of {table}.",
+                    copied_from=[journal],
+                    computed=each(("stage", "rule", "value", "threshold", "evidence", "failed"), judged)
+                    | {
+                        "doc_id": [(journal, "request_id")],
+                        "source": [(anchors, "source")],
+                        "parents": [(anchors, "doc_id")],
+                    },
                 ),
             ],
             check_specs=check_specs(table, _CHECKS),
@@ -143,12 +167,12 @@ class SyntheticSet(Attributes, dg.Component):
 
             origin = origin_of(context, rejects, inputs=inputs)
             dropped = store.replace(rejects, ledger.finished(), origin, snapshot=snapshot)
-            yield materialized(dropped)
+            yield materialized(context, dropped)
             origin = origin_of(context, table, inputs=inputs, details={"with": {rejects: dropped.version}})
             commit = store.replace(table, kept.finished(), origin, snapshot=snapshot)
             failed = store.scan(rejects, snapshot=snapshot).group_by("rule").len().sort("rule").collect()
             plot = waterfall(f"{table} {snapshot}", [("answers", asked), *failed.iter_rows()], unit="answers")
-            yield materialized(commit, {"waterfall": plot})
+            yield materialized(context, commit, {"waterfall": plot})
 
         return synthetic_set
 

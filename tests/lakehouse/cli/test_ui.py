@@ -165,6 +165,22 @@ def test_it_shows_what_the_command_line_built(server: Server, lake: Lake) -> Non
     assert checks == {name: {"status": "SUCCEEDED"} for name in ("tokens_add_up", "files_intact")}
 
 
+def test_it_shows_which_columns_a_column_is_made_from(server: Server) -> None:
+    query = """
+        query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+            assetMaterializations(limit: 1) { metadataEntries { label
+                ... on TableColumnLineageMetadataEntry {
+                    lineage { columnName columnDeps { assetKey { path } columnName } }
+                }
+            } }
+        } } }
+    """
+    node = server.ask(query, key={"path": ["filtered", "web_clean"]})["assetNodeOrError"]
+    entries = {entry["label"]: entry for entry in node["assetMaterializations"][0]["metadataEntries"]}
+    lineage = {column["columnName"]: column["columnDeps"] for column in entries["dagster/column_lineage"]["lineage"]}
+    assert lineage["text"] == [{"assetKey": {"path": ["raw", "web"]}, "columnName": "text"}]
+
+
 def test_what_starts_runs_by_itself_is_there_and_off(server: Server) -> None:
     query = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
         schedules { name scheduleState { status } } sensors { name sensorState { status } }
