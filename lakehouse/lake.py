@@ -34,6 +34,7 @@ from lakehouse.commits import (
     versions_frame,
 )
 from lakehouse.data_files import DataFile, DataFileWriter, scan_files
+from lakehouse.version_views import create_version_views
 from lakehouse.views import copy_rows, create_layer_view, create_view, literal
 
 Pins = Mapping[str, int | Mapping[str | None, int]]
@@ -382,14 +383,16 @@ class Lake:
     def _open(self, table: str, version: int | None = None) -> DeltaTable:
         folder = self.folder(table)
         try:
-            return DeltaTable(str(folder), version=version)
+            delta = DeltaTable(str(folder))
         except TableNotFoundError as error:
             known = ", ".join(self.tables()) or "none yet"
             raise LakeError(f"There is no table {table!r} in {self.root}. Tables: {known}.") from error
-        except DeltaError as error:
-            if version is None:
-                raise
-            raise LakeError(f"{table} has no version {version}: see `lakehouse history {table}`.") from error
+        if version is not None and version != delta.version():
+            # delta-rs looks for a version beyond the newest one by one.
+            if not 0 <= version < delta.version():
+                raise LakeError(f"{table} has no version {version}: see `lakehouse history {table}`.")
+            delta.load_as_version(version)
+        return delta
 
     # --- SQL
 
@@ -475,8 +478,9 @@ class Lake:
         }
 
     def sql(self, query: str, pins: Pins | None = None) -> pl.DataFrame:
-        """The answer of one query over the views that `connect` makes."""
+        """The answer of one query over the views that `connect` makes, and those of the versions that it names."""
         with self.connect(pins) as connection:
+            create_version_views(connection, self, query)
             return connection.sql(query).pl()
 
     def versions(self) -> pl.DataFrame:

@@ -34,7 +34,7 @@ def main() -> None:
         app()
     except SystemExit as end:
         if end.code == _INTERRUPTED:
-            errors.print("Interrupted. Nothing half-written is part of the lake: build again to go on.")
+            errors.print("Interrupted. Nothing half-written is part of the lake.")
         raise
     except Exception as error:
         from lakehouse.cli.failures import is_known, lines

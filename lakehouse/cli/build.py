@@ -158,13 +158,15 @@ def land(lake: Lake, paths: list[Path], source: str, snapshot: str) -> None:
     What is below a folder keeps its path there; of several folders each keeps its own name too.
 
     Raises:
-        LakeError: a path does not exist, a folder holds no files, or two files would have one name.
+        LakeError: a path does not exist, a folder holds no files, two files would have one name, or one has a name that
+            would never be read.
     """
     folder = lake.landing / source / snapshot
     several = sum(path.is_dir() for path in paths) > 1
     links: dict[Path, Path] = {}
     for path in paths:
         for file, name in _files_below(path, several):
+            _check_file_name(file, name)
             link, target = folder / name, file.resolve()
             other = links.get(link) or (link.resolve() if link.exists() or link.is_symlink() else target)
             if other != target:
@@ -174,6 +176,17 @@ def land(lake: Lake, paths: list[Path], source: str, snapshot: str) -> None:
         if not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(target)
+
+
+def _check_file_name(file: Path, name: Path) -> None:
+    from assets.raw.ingest import is_unfinished
+
+    if is_unfinished(name):
+        raise LakeError(f"{file} is named as a file that is still being written: rename it when it is whole.")
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        raise LakeError(f"{file} has a name that is not UTF-8: rename it.") from None
 
 
 def _files_below(path: Path, several: bool) -> list[tuple[Path, Path]]:

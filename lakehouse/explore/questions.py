@@ -11,8 +11,9 @@ import duckdb
 import polars as pl
 
 from lakehouse.crawl import FetchedPage, read_record
-from lakehouse.lake import Lake
+from lakehouse.lake import Lake, LakeError
 from lakehouse.schema import sql_name
+from lakehouse.version_views import create_version_views
 from lakehouse.views import literal
 
 BINS = 50
@@ -232,13 +233,14 @@ class Explorer:
             statements = duckdb.extract_statements(query)
             if len(statements) != 1 or statements[0].type not in _READING:
                 raise QueryError("One query that reads, please: SELECT, FROM, DESCRIBE, SUMMARIZE or EXPLAIN.")
+            create_version_views(self._connection, self._lake, query)
             with self._connection.cursor() as cursor:
                 batches = cursor.execute(statements[0]).to_arrow_reader(_ROWS)
                 first = next(iter(batches), None)
                 frame = pl.from_arrow(first if first is not None else batches.schema.empty_table())
                 assert isinstance(frame, pl.DataFrame)
                 return frame
-        except duckdb.Error as error:
+        except (duckdb.Error, LakeError, OSError) as error:
             raise QueryError(str(error)) from error
 
     def _ask(self, query: str, values: Mapping[str, Any] | None = None) -> pl.DataFrame:

@@ -89,12 +89,6 @@ def test_sql_prints_tables_csv_and_json(root: Path) -> None:
     assert json.loads(lines[0]) == {"rule": "content_type", "documents": 1}
 
 
-def test_sql_without_a_query_is_a_prompt_that_survives_a_mistake(root: Path) -> None:
-    shown = lakehouse("sql", root=root, stdin="SELEC 1\nSELECT count(*) AS n FROM raw.web\n\n")
-    assert "Parser Error" in shown
-    assert "14" in shown
-
-
 def test_status_says_what_is_up_to_date_and_why_the_rest_is_not(root: Path) -> None:
     shown = lakehouse("status", root=root)
     assert "shards/main" in shown

@@ -111,7 +111,7 @@ def test_ctrl_c_ends_a_build_with_one_line_and_the_next_one_finishes(tmp_path: P
 
     assert process.returncode == 130
     assert said.decode().split("\n")[-2] == (
-        "Interrupted. Nothing half-written is part of the lake: build again to go on."
+        "Interrupted. Nothing half-written is part of the lake."
     )
     assert "Traceback" not in said.decode()
     build(tmp_path, "raw/web", LAKEHOUSE_WORKERS="2")

@@ -11,6 +11,8 @@ from lakes import build, environment, rows
 
 from lakehouse import shard
 from lakehouse.cli.maintain import restore, vacuum
+from lakehouse.cli.query import sql
+from lakehouse.cli.results import Format
 from lakehouse.cli.runs import Builder
 from lakehouse.lake import Lake, LakeError
 
@@ -146,3 +148,12 @@ def _age(lake: Lake) -> None:
 
     for entry in lake.root.glob("*/**/_delta_log/*.json"):
         entry.write_text(re.sub(r'("(?:deletionTimestamp|timestamp)":)(\d+)', older, entry.read_text()))
+
+
+def test_sql_as_of_a_version_shows_the_lake_as_it_was_then(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    for as_of, pages in (("shards/main@1", 20), ("shards/main", 21), (None, 21)):
+        run(lake, sql, "SELECT count(*) AS pages FROM raw.web", form=Format.csv, output=None, max_rows=9, as_of=as_of)
+        assert capsys.readouterr().out.split() == ["pages", str(pages)]
+    for as_of, message in (("shards/main@x", "write a table, or a table and a version"), ("shards/man", "no table")):
+        with pytest.raises(LakeError, match=message):
+            run(lake, sql, "SELECT 1", form=Format.csv, output=None, max_rows=9, as_of=as_of)

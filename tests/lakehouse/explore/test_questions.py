@@ -111,6 +111,13 @@ def test_a_query_that_does_more_than_read_the_lake_is_refused(lake: Lake, explor
     assert not list(lake.root.glob("x.*"))
 
 
+def test_older_versions_can_be_asked_too(explorer: Explorer) -> None:
+    query = "SELECT (SELECT count(*) FROM filtered.web_clean_v0), (SELECT count(*) FROM filtered.web_clean_v1)"
+    assert explorer.sql(query).row(0) == (0, 12)
+    with pytest.raises(QueryError, match="has no version 9"):
+        explorer.sql("FROM filtered.web_clean_v9")
+
+
 def test_answers_are_bounded(explorer: Explorer) -> None:
     assert explorer.sql("FROM range(1_000_000)").height == 1_000
     assert explorer.sql("SELECT * FROM raw.web LIMIT 0").columns[0] == "doc_id"
