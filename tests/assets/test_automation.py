@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from conftest import article_page, small_web, write_archive
+from archives import article_page, small_web, write_archive
 from dagster._core.definitions.freshness_evaluator import TimeWindowFreshnessPolicyEvaluator
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.test_utils import freeze_time

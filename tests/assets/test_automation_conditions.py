@@ -15,7 +15,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from conftest import article_page, small_web, write_archive
+from archives import article_page, small_web, write_archive
 from dagster._core.test_utils import freeze_time
 from lakes import build, environment
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from conftest import small_web, write_archive
+from archives import small_web, write_archive
 from lakes import build
 
 from assets.column_lineage import KEY, columns_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import WebPage, article, article_page, small_web, write_archive
+from archives import WebPage, article, article_page, small_web, write_archive
 from lakes import build, environment, rows
 
 from assets.synthetic.anchors import Choice

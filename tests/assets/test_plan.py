@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from conftest import article_page, small_web, write_archive
+from archives import article_page, small_web, write_archive
 from lakes import build, declared, environment, rows
 
 from assets.plan import Planner

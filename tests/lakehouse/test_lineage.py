@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from conftest import small_web, write_archive
+from archives import small_web, write_archive
 from lakes import build
 
 from lakehouse import lineage, schema

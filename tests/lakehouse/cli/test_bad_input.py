@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, small_web, write_archive
+from archives import REPOSITORY, small_web, write_archive
 from lakes import build
 
 from lakehouse.lake import Lake

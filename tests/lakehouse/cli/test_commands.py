@@ -12,7 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, article, small_web, write_archive
+from archives import REPOSITORY, article, small_web, write_archive
 from lakes import build
 from typer.testing import CliRunner
 

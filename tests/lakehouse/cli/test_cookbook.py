@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, WebPage, article_page, write_archive
+from archives import REPOSITORY, WebPage, article_page, write_archive
 from lakes import build, environment
 
 from lakehouse.cli.demo import demo

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import REPOSITORY, small_web, write_archive
+from archives import REPOSITORY, small_web, write_archive
 from lakes import build, rows
 
 from lakehouse.lake import Lake
@@ -110,9 +110,7 @@ def test_ctrl_c_ends_a_build_with_one_line_and_the_next_one_finishes(tmp_path: P
     _, said = process.communicate(timeout=30)
 
     assert process.returncode == 130
-    assert said.decode().split("\n")[-2] == (
-        "Interrupted. Nothing half-written is part of the lake."
-    )
+    assert said.decode().split("\n")[-2] == ("Interrupted. Nothing half-written is part of the lake.")
     assert "Traceback" not in said.decode()
     build(tmp_path, "raw/web", LAKEHOUSE_WORKERS="2")
     found = rows(Lake(tmp_path), "SELECT count(*), count(DISTINCT doc_id) FROM raw.web")

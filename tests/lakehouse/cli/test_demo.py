@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from archives import REPOSITORY
 from lakes import rows
 
 from lakehouse.lake import Lake

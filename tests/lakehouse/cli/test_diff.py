@@ -12,7 +12,7 @@ import sys
 
 import polars as pl
 import pytest
-from conftest import REPOSITORY, WebPage, article, write_archive
+from archives import REPOSITORY, WebPage, article, write_archive
 from lakes import build, declared, environment
 from typer.testing import CliRunner
 

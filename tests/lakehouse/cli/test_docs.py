@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import small_web, write_archive
+from archives import small_web, write_archive
 from lakes import build, environment
 
 from assets.stats import project

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import REPOSITORY, article_page, small_web, write_archive
+from archives import REPOSITORY, article_page, small_web, write_archive
 from lakes import build, environment, rows
 from webhooks import receiver
 

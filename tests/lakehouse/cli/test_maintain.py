@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import article_page, small_web, write_archive
+from archives import article_page, small_web, write_archive
 from lakes import build, environment, rows
 
 from lakehouse import shard

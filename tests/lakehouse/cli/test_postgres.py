@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import REPOSITORY, small_web, write_archive
+from archives import REPOSITORY, small_web, write_archive
 from lakes import build, environment
 
 from lakehouse.cli.instance import open_instance

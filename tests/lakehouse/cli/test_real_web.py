@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import REPOSITORY
+from archives import REPOSITORY
 from lakes import rows
 
 from lakehouse.lake import Lake

@@ -23,8 +23,8 @@ import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from archives import REPOSITORY
 from click.testing import Result
-from conftest import REPOSITORY
 from typer.testing import CliRunner
 
 from lakehouse.cli import app

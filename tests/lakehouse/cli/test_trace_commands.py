@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, WebPage, small_web, write_archive
+from archives import REPOSITORY, WebPage, small_web, write_archive
 from lakes import build, rows
 
 from lakehouse.lake import Lake

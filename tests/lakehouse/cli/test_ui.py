@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import REPOSITORY, small_web, write_archive
+from archives import REPOSITORY, small_web, write_archive
 from lakes import build
 
 from lakehouse.lake import Lake

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("marimo")
+from archives import REPOSITORY, WebPage, article, small_web, write_archive
 from browser import Page, browsing
-from conftest import REPOSITORY, WebPage, article, small_web, write_archive
 from lakes import build
 
 from lakehouse.lake import Lake

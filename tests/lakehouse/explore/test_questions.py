@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import small_web, write_archive
+from archives import small_web, write_archive
 from lakes import build
 
 from lakehouse.explore import Explorer, QueryError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import article_page, small_web, write_archive
+from archives import article_page, small_web, write_archive
 from lakes import build, rows
 
 from lakehouse import govern
