@@ -235,7 +235,8 @@ LAYERS = {
     "stats": Layer(None, (), "corpus statistics that dbt builds"),
 }
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,62}")
+# A name that begins with a digit would have to be quoted in SQL.
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _SNAPSHOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -244,13 +245,15 @@ class TableNameError(ValueError):
 
 
 def check_name(name: str, what: str = "name") -> str:
-    """Return `name` if it can be part of a table's name: lower-case letters, digits and single underscores.
+    """Return `name` if it can be part of a table's name: a lower-case letter, then also digits and single underscores.
 
     Raises:
         TableNameError: otherwise.
     """
     if not _NAME.fullmatch(name) or "__" in name:
-        raise TableNameError(f"{what} {name!r} is not allowed: use lower-case letters, digits and single underscores.")
+        raise TableNameError(
+            f"{what} {name!r} is not allowed: use lower-case letters, digits and single underscores, a letter first."
+        )
     return name
 
 
@@ -260,7 +263,8 @@ def check_snapshot(snapshot: str) -> str:
     Raises:
         TableNameError: otherwise.
     """
-    if not _SNAPSHOT.fullmatch(snapshot):
+    # DuckDB takes the folder `snapshot=null` for rows without a snapshot, and Dagster `a...b` for a range.
+    if not _SNAPSHOT.fullmatch(snapshot) or snapshot.lower() == "null" or "..." in snapshot:
         raise TableNameError(
             f"snapshot {snapshot!r} is not allowed: use letters, digits, '.', '_' and '-' "
             "(a crawl id such as CC-MAIN-2026-43, or a date)."
@@ -275,9 +279,13 @@ def layer_of(table: str) -> Layer:
         TableNameError: the layer is unknown or a part of the name is not allowed.
     """
     layer, *parts = table.split("/")
-    if layer not in LAYERS or not 1 <= len(parts) <= 2:
+    # A table in the folder of another would be what vacuum finds there and no version needs.
+    if layer not in LAYERS or len(parts) != (2 if layer == "annotations" else 1):
         layers = ", ".join(LAYERS)
-        raise TableNameError(f"table {table!r} is unknown: a table is <layer>/<name>, with a layer of {layers}.")
+        raise TableNameError(
+            f"table {table!r} is unknown: a table is <layer>/<name> or annotations/<set>/<annotator>, "
+            f"with a layer of {layers}."
+        )
     for part in parts:
         check_name(part, "table name")
     return LAYERS[layer]

@@ -46,6 +46,7 @@ class Shards(Attributes, dg.Component):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The asset of the shards."""
         schema.check_name(self.name, "shards")
+        schema.check_name(self.mixture, "mixture")
         return dg.Definitions(assets=[self._asset()])
 
     def _asset(self) -> dg.AssetsDefinition:
