@@ -6,12 +6,11 @@ version, configuration hash, and the version of every table that was read.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +21,7 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from lakehouse import lineage, schema
+from lakehouse import connection, schema
 from lakehouse.commits import (
     Commit,
     Origin,
@@ -33,12 +32,9 @@ from lakehouse.commits import (
     restore_metadata,
     versions_frame,
 )
+from lakehouse.connection import Pins
 from lakehouse.data_files import DataFile, DataFileWriter, scan_files
 from lakehouse.version_views import create_version_views
-from lakehouse.views import copy_rows, create_layer_view, create_view, literal
-
-Pins = Mapping[str, int | Mapping[str | None, int]]
-"""The version of each table to read: one for all its rows, or one for each snapshot."""
 
 DEFAULT_ROOT = "lake"
 _COMMIT_ATTEMPTS = 12
@@ -49,20 +45,6 @@ _TABLE_CONFIGURATION = {
     # Opening a table reads the log since the last checkpoint: with a hundred commits that takes ten times as long.
     "delta.checkpointInterval": "10",
 }
-
-
-_MADE_FROM = """
-    SELECT versions."table", versions.partition, versions.version, versions.details::JSON->'with'
-    FROM lake.versions AS versions
-    JOIN (
-        SELECT ancestor, ancestor_version, ancestor_partition FROM lake.lineage_of($table, $version)
-        UNION ALL
-        SELECT "table", version, partition FROM lake.versions WHERE "table" = $table AND version = $version
-    ) AS made(name, version, partition)
-        ON made.name = versions."table"
-        AND made.version = versions.version
-        AND made.partition IS NOT DISTINCT FROM versions.partition
-"""
 
 
 class LakeError(RuntimeError):
@@ -401,94 +383,20 @@ class Lake:
     ) -> duckdb.DuckDBPyConnection:
         """A DuckDB with every table as a view, the tables of a layer together, every commit, and lineage.
 
-        A table's view is named as `schema.sql_name` says: `raw.web`. `lake.raw` holds the rows of every raw table, with
-        the table's name as first column; so does `lake.<layer>` for each layer whose tables share a schema, also where
-        there is no table yet. `lake.versions` has one row a commit; see `lineage` for what is made of it.
-
-        Args:
-            pins: the versions to read.
-            others: show also the tables that `pins` does not name, at their newest version.
-            database: a file to keep the views in; in memory without one.
+        See `connection.connect`.
         """
-        pins = pins or {}
-        tables = [table for table in self.tables() if others or table in pins]
-        connection = self._connection(tables, pins, database)
-        for name, layer in schema.LAYERS.items():
-            if layer.schema is not None:
-                members = [table for table in tables if table.startswith(f"{name}/")]
-                create_layer_view(connection, name, layer.schema, members)
-        copy_rows(connection, "lake.versions", self.versions().to_arrow())
-        lineage.create(connection, tables, pins)
-        return connection
+        return connection.connect(self, pins or {}, others=others, database=database)
 
-    def connect_to(self, pins: Pins) -> duckdb.DuckDBPyConnection:
-        """A DuckDB with the tables of `pins` as views and nothing else, which takes no time however many there are."""
-        return self._connection(list(pins), pins, None)
-
-    def _connection(self, tables: Sequence[str], pins: Pins, database: Path | None) -> duckdb.DuckDBPyConnection:
-        connection = duckdb.connect(str(database or ":memory:"), config={"autoinstall_known_extensions": False})
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET temp_directory = {literal(str(self.root / '.spill'))}")
-        for name in ("lake", *schema.LAYERS):
-            connection.execute(f"CREATE SCHEMA {name}")
-        for table in tables:
-            create_view(connection, table, *self._pinned(table, pins.get(table)))
-        return connection
-
-    def _pinned(self, table: str, pin: int | Mapping[str | None, int] | None) -> tuple[list[Path], pa.Schema]:
-        """The data files and the schema of a table, at one version or at one for each snapshot."""
-        if pin is None or isinstance(pin, int):
-            return self.files(table, version=pin), self.schema(table, pin)
-        files: list[Path] = []
-        wanted = dict(pin)
-        while wanted:
-            # A version shows also those older commits that are still in effect: most often all that are wanted.
-            version = max(wanted.values())
-            shown = in_effect(self.history(table), version)
-            here = {
-                snapshot
-                for snapshot, its_version in wanted.items()
-                if snapshot not in shown or shown[snapshot].version <= its_version
-            }
-            files += [file for file in self.files(table, version=version) if _snapshot_of(file) in here]
-            wanted = {snapshot: its_version for snapshot, its_version in wanted.items() if snapshot not in here}
-        return sorted(files), self.schema(table, max(pin.values(), default=None))
-
-    def as_of(self, table: str, version: int | None = None) -> dict[str, int | dict[str | None, int]]:
-        """The version of each table that one version of `table` was made from, and of the ledgers that belong to them.
-
-        Raises:
-            LakeError: there is no such table or version.
-        """
-        newest = self.version(table)
-        made = in_effect(self.history(table), version).values()
-        if not made or not 0 <= (newest if version is None else version) <= newest:
-            raise LakeError(f"{table} has no version {version}: see `lakehouse history {table}`.")
-        found: dict[str, dict[str | None, int]] = {}
-        with self.connect() as connection:
-            for commit in made:
-                values = {"table": table, "version": commit.version}
-                for name, partition, its_version, companions in connection.execute(_MADE_FROM, values).fetchall():
-                    for other, other_version in {name: its_version, **json.loads(companions or "{}")}.items():
-                        versions = found.setdefault(other, {})
-                        versions[partition] = max(versions.get(partition, 0), other_version)
-        return {
-            name: versions if schema.layer_of(name).partition_by else max(versions.values())
-            for name, versions in found.items()
-        }
+    def as_of(self, table: str, version: int | None = None) -> Pins:
+        """The versions that one version of `table` was made from; see `connection.as_of`."""
+        return connection.as_of(self, table, version)
 
     def sql(self, query: str, pins: Pins | None = None) -> pl.DataFrame:
         """The answer of one query over the views that `connect` makes, and those of the versions that it names."""
-        with self.connect(pins) as connection:
-            create_version_views(connection, self, query)
-            return connection.sql(query).pl()
+        with self.connect(pins) as views:
+            create_version_views(views, self, query)
+            return views.sql(query).pl()
 
     def versions(self) -> pl.DataFrame:
         """Every commit of every table: one row each, as the view `lake.versions`."""
         return versions_frame(commit for table in self.tables() for commit in self.history(table))
-
-
-def _snapshot_of(file: Path) -> str | None:
-    """The snapshot whose rows a data file holds; None in a table without partitions."""
-    _, found, snapshot = file.parent.name.partition("snapshot=")
-    return snapshot if found else None

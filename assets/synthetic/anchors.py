@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import duckdb
 import polars as pl
 
+from lakehouse.connection import connect_to
 from lakehouse.data_files import read_batches
 from lakehouse.generate import RecipeError
 from lakehouse.identity import order_key
@@ -64,7 +65,7 @@ class Choice:
         if self.where is None:
             return lake.scan(self.source, version=inputs[self.source], snapshot=snapshot).select("doc_id")
         try:
-            with lake.connect_to({self.source: inputs[self.source]}) as connection:
+            with connect_to(lake, {self.source: inputs[self.source]}) as connection:
                 query = f"SELECT doc_id FROM {sql_name(self.source)} WHERE snapshot = $snapshot AND ({self.where})"
                 return connection.execute(query, {"snapshot": snapshot}).pl().lazy()
         except duckdb.Error as error:

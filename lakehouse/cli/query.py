@@ -11,7 +11,8 @@ import typer
 from lakehouse.cli.look import existing_lake
 from lakehouse.cli.results import SUFFIXES, Format, Session, save, show, write
 from lakehouse.cli.show import console, errors, escape
-from lakehouse.lake import Lake, LakeError, Pins
+from lakehouse.connection import Pins
+from lakehouse.lake import Lake, LakeError
 
 
 def add_to(app: typer.Typer) -> None:

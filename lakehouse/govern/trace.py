@@ -13,7 +13,8 @@ from typing import Any
 
 import duckdb
 
-from lakehouse.lake import Lake, Pins
+from lakehouse.connection import Pins
+from lakehouse.lake import Lake
 
 _SEQUENCE_ID = re.compile(r"([a-z0-9_]+)-\d+-\d+")
 
