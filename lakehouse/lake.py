@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 import polars as pl
@@ -38,6 +39,8 @@ from lakehouse.version_views import create_version_views
 
 DEFAULT_ROOT = "lake"
 _COMMIT_ATTEMPTS = 12
+# DuckDB takes *, ? and [ for patterns, delta-rs decodes %20 and stops at #, and a=b is a column to all of them.
+_UNSAFE_IN_PATH = re.compile(r"[*?\[#=\\\x00-\x1f]|%[0-9A-Fa-f]{2}")
 # The log is where a version's inputs are written down: it must outlive the 30 days that Delta keeps it by default.
 _TABLE_CONFIGURATION = {
     "delta.logRetentionDuration": "interval 3650 days",
@@ -67,9 +70,8 @@ class Lake:
         if "://" in str(root):
             raise LakeError(f"{root}: only local folders can hold a lake so far.")
         self.root = Path(root).absolute()
-        if set("*?[") & set(str(self.root)):
-            # DuckDB reads file lists as patterns.
-            raise LakeError(f"{self.root}: a lake's path must not contain '*', '?' or '['.")
+        if found := _UNSAFE_IN_PATH.search(str(self.root)):
+            raise LakeError(f"{str(self.root)!r}: a lake's path must not contain {found[0]!r}.")
         if self.root.exists() and not self.root.is_dir():
             raise LakeError(f"{self.root} is a file, not a folder.")
         self._histories: dict[str, list[Commit]] = {}
@@ -98,14 +100,14 @@ class Lake:
 
     def exists(self, table: str) -> bool:
         """Whether `table` has been created."""
-        return (self.folder(table) / "_delta_log").is_dir()
+        return _has_versions(self.folder(table) / "_delta_log")
 
     def tables(self) -> list[str]:
         """Every table, sorted by layer in the order of `schema.LAYERS`, then by name."""
         found = []
         for layer in schema.LAYERS:
             logs = sorted((self.root / layer).glob("*/_delta_log")) + sorted((self.root / layer).glob("*/*/_delta_log"))
-            found += [log.parent.relative_to(self.root).as_posix() for log in logs]
+            found += [log.parent.relative_to(self.root).as_posix() for log in logs if _has_versions(log)]
         return found
 
     # --- reading
@@ -143,10 +145,13 @@ class Lake:
         table_id, known = str(delta.metadata().id), self._histories.get(table, [])
         if known and known[0].table_id != table_id:
             known = []
-        unread = delta.version() - (known[0].version if known else -1)
-        if unread > 0:
-            known = commits_from(table, table_id, delta.history(limit=unread), known)
-            self._histories[table] = known
+        while unread := delta.version() - (known[0].version if known else -1):
+            entries, read_at = delta.history(limit=unread), delta.version()
+            delta.update_incremental()
+            # delta-rs counts down from the version that it opened, though it reads also what was committed since.
+            if delta.version() == read_at:
+                known = commits_from(table, table_id, entries, known)
+                self._histories[table] = known
         return known
 
     def commit_at(self, table: str, version: int) -> Commit:
@@ -253,8 +258,11 @@ class Lake:
                 companions[other] = max(companions.get(other, 0), its_version)
         for name, its_version in [*sorted(companions.items()), (table, version)]:
             stamp = uuid.uuid4().hex
-            properties = CommitProperties(custom_metadata=restore_metadata(name, its_version, stamp))
-            self._open(name).restore(its_version, commit_properties=properties)
+            properties = _only_next(restore_metadata(name, its_version, stamp))
+            try:
+                self._open(name).restore(its_version, commit_properties=properties)
+            except CommitFailedError as error:
+                raise LakeError(f"{name} was written at the same time: restore {table} again.") from error
             restored += self._find(name, stamp)
         return restored
 
@@ -286,34 +294,38 @@ class Lake:
         layer = schema.layer_of(table)
         table_schema = layer.schema or columns
         assert table_schema is not None
-        delta = self._create(table, table_schema)
-        base = delta.version()
+        base = self.version(table) if self.exists(table) else 0
         stamp = uuid.uuid4().hex
-        metadata = metadata_of(origin, files, snapshot, stamp, self._same_content(table, files, origin, mode, snapshot))
         for attempt in range(_COMMIT_ATTEMPTS):
             try:
+                delta = self._create(table, table_schema)
+                if mode == "overwrite":
+                    self._refuse_lost_update(table, base, snapshot)
+                same = self._same_content(table, files, origin, mode, snapshot)
                 delta.create_write_transaction(
                     [file.add_action() for file in files],
                     mode=mode,
                     schema=delta.schema(),
                     partition_by=list(layer.partition_by),
                     partition_filters=[("snapshot", "=", snapshot)] if layer.partition_by else None,
-                    commit_properties=CommitProperties(custom_metadata=metadata),
+                    commit_properties=_only_next(metadata_of(origin, files, snapshot, stamp, same)),
                 )
                 return self._find(table, stamp)[0]
-            except (CommitFailedError, DeltaError) as error:
+            except (CommitFailedError, DeltaError, OSError) as error:
+                # A checkpoint that cannot be written is an error of a commit that is in the log.
+                if done := self._stamped(table, stamp):
+                    return done[0]
+                if isinstance(error, OSError):
+                    raise
                 if attempt + 1 == _COMMIT_ATTEMPTS:
                     raise LakeError(f"{table}: the commit failed {_COMMIT_ATTEMPTS} times: {error}") from error
-                if mode == "overwrite":
-                    self._refuse_lost_update(table, base, snapshot)
                 # Writers that met once meet again unless they wait for different times.
                 time.sleep(random.uniform(0.02, 0.2) * (attempt + 1))  # noqa: S311
-                delta = self._open(table)
         raise AssertionError
 
     def _refuse_lost_update(self, table: str, base: int, snapshot: str | None) -> None:
         for commit in self.history(table):
-            if commit.version > base and (snapshot is None or commit.partition in (snapshot, None)):
+            if commit.asset and commit.version > base and (snapshot is None or commit.partition in (snapshot, None)):
                 part = f"snapshot {snapshot}" if snapshot else "the table"
                 raise LakeError(
                     f"{table}: run {commit.run_id or 'unknown'} wrote {part} at the same time "
@@ -334,11 +346,14 @@ class Lake:
         return before.content_version if same else None
 
     def _find(self, table: str, stamp: str) -> list[Commit]:
-        # HEAD may be another writer's by now.
-        found = [commit for commit in self.history(table) if commit.stamp == stamp]
+        found = self._stamped(table, stamp)
         if not found:
             raise LakeError(f"{table}: the commit {stamp} is not in the log.")
         return found
+
+    def _stamped(self, table: str, stamp: str) -> list[Commit]:
+        # HEAD may be another writer's by now.
+        return [commit for commit in self.history(table) if commit.stamp == stamp] if self.exists(table) else []
 
     def _create(self, table: str, table_schema: pa.Schema) -> DeltaTable:
         if not self.exists(table):
@@ -348,17 +363,18 @@ class Lake:
             DeltaTable.create(
                 str(folder),
                 table_schema,
-                mode="ignore",
                 partition_by=list(layer.partition_by),
                 description=layer.description,
                 configuration=_TABLE_CONFIGURATION,
+                commit_properties=_only_next(),
             )
         delta = self._open(table)
         there = {field.name for field in delta.schema().fields}
         added = [field.with_nullable(True) for field in table_schema if field.name not in there]
         if added:
             # The layer has a column more than when the table was made. In older rows it is null.
-            delta.alter.add_columns(list(DeltaSchema.from_arrow(pa.schema(added)).fields))
+            fields = list(DeltaSchema.from_arrow(pa.schema(added)).fields)
+            delta.alter.add_columns(fields, commit_properties=_only_next())
             delta = self._open(table)
         return delta
 
@@ -400,3 +416,13 @@ class Lake:
     def versions(self) -> pl.DataFrame:
         """Every commit of every table: one row each, as the view `lake.versions`."""
         return versions_frame(commit for table in self.tables() for commit in self.history(table))
+
+
+def _has_versions(log: Path) -> bool:
+    # A writer that was killed while it created the table leaves a log without a version.
+    return log.is_dir() and any(entry.suffix == ".json" for entry in log.iterdir())
+
+
+def _only_next(metadata: Mapping[str, Any] | None = None) -> CommitProperties:
+    """Make a commit the next version or none: delta-rs else puts it behind those of others, whatever they wrote."""
+    return CommitProperties(custom_metadata=dict(metadata or {}), max_commit_retries=0)

@@ -189,7 +189,10 @@ def test_a_document_as_json(lake: Lake) -> None:
         ([KEPT, "-1", "2"], f"Error: {KEPT} has no version -1: it has versions 0 to 3."),
         ([KEPT, "1", "9"], f"Error: {KEPT} has no version 9: it has versions 0 to 3."),
         (["raw/web"], "Error: raw/web has no rows before version 1: there is nothing to compare it with."),
-        (["raw/../../etc"], "Error: table 'raw/../../etc' is unknown: a table is <layer>/<name>,"),
+        (
+            ["raw/../../etc"],
+            "Error: table 'raw/../../etc' is unknown: a table is <layer>/<name> or annotations/<set>/<annotator>,",
+        ),
         (["filtered/nowhere"], "Error: There is no table 'filtered/nowhere' in"),
         ([KEPT, "--doc", "nobody"], f"Error: Neither version 2 nor version 3 of {KEPT} has 'nobody'"),
     ],
