@@ -8,20 +8,13 @@ app = marimo.App(width="medium", app_title="Lakehouse explorer")
 
 @app.cell
 def _():
-    import html
-
     import marimo as mo
 
-    from lakehouse.explore import Explorer, QueryError, charts
+    from lakehouse.explore import Explorer, QueryError, charts, plain
     from lakehouse.lake import Lake, default_root
 
     lake = Lake(default_root())
     explorer = Explorer(lake)
-
-    def plain(text, height="28rem"):
-        """Text from the web, shown as text whatever it says."""
-        style = f"white-space: pre-wrap; overflow: auto; max-height: {height}; font-size: 0.8rem; margin: 0"
-        return mo.Html(f'<pre style="{style}">{html.escape(text)}</pre>')
 
     def note(text):
         """A line in place of something that is not there."""
@@ -142,12 +135,14 @@ def _(another, chosen_rule, explorer, kept, mo, note, plain, wanted):
         for row in texts.iter_rows(named=True):
             edits = f", {row['n_edits']} edits" if row["n_edits"] else ""
             title = mo.md(f"**{row['table']}**  {row['n_chars']:,} characters{edits}")
-            columns.append(mo.vstack([title, plain(row["text"])]))
+            columns.append(mo.vstack([title, mo.Html(plain.text(row["text"]))]))
         parts = [mo.plain_text(doc_id)]
         if dropped.height:
-            parts += [mo.md("**Dropped**"), mo.ui.table(dropped, selection=None, show_download=False)]
+            parts += [mo.md("**Dropped**"), mo.Html(plain.table(dropped))]
         parts.append(mo.hstack(columns, widths="equal", align="start") if columns else note("No text was kept of it."))
-        source = plain(fetched) if fetched else note("The archive file is not in the landing folder any more.")
+        source = (
+            mo.Html(plain.text(fetched)) if fetched else note("The archive file is not in the landing folder any more.")
+        )
         parts.append(mo.accordion({"What was fetched (source, not rendered)": source}))
         return mo.vstack(parts)
 
@@ -181,9 +176,9 @@ def _(mo):
 def _(QueryError, explorer, mo, plain, query):
     def _answer():
         try:
-            return mo.ui.table(explorer.sql(query.value), selection=None, page_size=20)
+            return mo.Html(plain.table(explorer.sql(query.value)))
         except QueryError as error:
-            return mo.callout(plain(str(error)), kind="danger")
+            return mo.callout(mo.Html(plain.text(str(error))), kind="danger")
 
     sql_tab = mo.vstack([query, _answer(), mo.md("The first 1,000 rows. More questions: docs/sql.md.")])
     return (sql_tab,)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -107,6 +109,29 @@ def test_a_query_is_answered_and_a_wrong_one_says_what_is_wrong(page: Page) -> N
     page.fill("textarea", "SELECT * FROM read_csv('/etc/passwd')")
     page.wait_for("Permission Error")
     assert "root:" not in page.text()
+
+
+@pytest.mark.parametrize("value", ["{address}/a.png", "<img src={address}/b.png>", "![]({address}/c.png)"])
+def test_an_address_in_an_answer_is_shown_and_not_fetched(page: Page, value: str) -> None:
+    asked: list[str] = []
+
+    class Pictures(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(404)
+            self.end_headers()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pictures) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        shown = value.format(address=f"http://127.0.0.1:{server.server_port}")
+        page.click("tab", "SQL")
+        page.wait_for("One query that reads")
+        page.fill("textarea", f"SELECT '{shown}' AS answer, 'that was ' || '{value[:1]}' AS more")
+        page.wait_for(f"that was {value[:1]}")
+        assert shown in page.text()
+        time.sleep(1)
+        server.shutdown()
+    assert asked == []
 
 
 def test_markup_in_documents_is_shown_and_not_run(page: Page) -> None:
