@@ -4,7 +4,6 @@
 
 Each snapshot is the archive with a word of its own in every long run of text, so that no two texts are the same. Each
 step is `lakehouse build` in a process of its own; what it committed is listed below it.
-bytes that its processes read and wrote are counted by the kernel (files in the page cache count too).
 """
 
 from __future__ import annotations

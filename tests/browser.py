@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 # Pages are made of custom elements: what they show is in their shadow roots.
 _WALK = """
@@ -31,8 +31,8 @@ _WALK = """
 class Page:
     """One page of the browser."""
 
-    def __init__(self, address: str) -> None:
-        self._socket = connect(address, max_size=None)
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
         self._calls = 0
         self.call("Page.enable")
         self.call("Runtime.enable")
@@ -113,8 +113,9 @@ def browsing(address: str, profile: Path) -> Iterator[Page]:
             port = int(said.rpartition(":")[2].partition("/")[0])
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=30) as answer:
                 target = next(one for one in json.load(answer) if one["type"] == "page")
-            page = Page(target["webSocketDebuggerUrl"])
-            page.call("Page.navigate", url=address)
-            yield page
+            with connect(target["webSocketDebuggerUrl"], max_size=None) as socket:
+                page = Page(socket)
+                page.call("Page.navigate", url=address)
+                yield page
         finally:
             process.kill()
