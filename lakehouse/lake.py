@@ -145,7 +145,7 @@ class Lake:
         table_id, known = str(delta.metadata().id), self._histories.get(table, [])
         if known and known[0].table_id != table_id:
             known = []
-        while unread := delta.version() - (known[0].version if known else -1):
+        while (unread := delta.version() - (known[0].version if known else -1)) > 0:
             entries, read_at = delta.history(limit=unread), delta.version()
             delta.update_incremental()
             # delta-rs counts down from the version that it opened, though it reads also what was committed since.
