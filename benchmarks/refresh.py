@@ -1,6 +1,6 @@
 """What a night costs: a lake is built, 1 % of new pages arrive, a threshold moves, nothing happens.
 
-    python benchmarks/refresh.py [--snapshots 25] [--workers 2] [--archive FILE.warc.gz]
+    python benchmarks/refresh.py [--snapshots 40] [--workers 2] [--archive FILE.warc.gz]
 
 Each snapshot is the archive with a word of its own in every long run of text, so that no two texts are the same. Each
 step is `lakehouse build` in a process of its own; what it committed is listed below it.
@@ -29,27 +29,28 @@ from lakehouse.lake import Lake
 
 LONG_TEXT = re.compile(rb">([^<>]{60,})<")
 HOUR = 3600.0
+FILES = 2  # of each snapshot: a file is read by one worker
 
 
 def editions(archive: Path, snapshots: int, landing: Path) -> int:
     """Write the snapshots, and beside them one of 1 % of their pages; return how many pages there are in all."""
     pages = [record for record in ArchiveReader(archive) if isinstance(record, FetchedPage)]
     for number in range(snapshots):
-        write(landing / f"web/2026-{number:03d}/pages.warc.gz", pages, b"edition%d" % number)
-    new = max(1, len(pages) * snapshots // 100)
-    late = landing.parent / "arriving"
+        write(landing / f"web/2026-{number:03d}", pages, b"edition%d" % number)
+    new = max(FILES, len(pages) * snapshots // 100)
     for start in range(0, new, len(pages)):
         part = pages[: min(len(pages), new - start)]
-        write(late / f"pages-{start}.warc.gz", part, b"arrival%d" % start)
+        write(landing.parent / "arriving", part, b"arrival%d" % start)
     return len(pages) * snapshots
 
 
-def write(path: Path, pages: list[FetchedPage], word: bytes) -> None:
-    """Write the pages as a WARC file, with `word` in every long run of text."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        for page in pages:
-            file.write(gzip.compress(b"".join(record(page, word)), 1, mtime=0))
+def write(folder: Path, pages: list[FetchedPage], word: bytes) -> None:
+    """Write the pages as WARC files, one for each worker, with `word` in every long run of text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(FILES):
+        with (folder / f"{word.decode()}-{number}.warc.gz").open("wb") as file:
+            for page in pages[number::FILES]:
+                file.write(gzip.compress(b"".join(record(page, word)), 1, mtime=0))
 
 
 def record(page: FetchedPage, word: bytes) -> Iterator[bytes]:
@@ -117,7 +118,7 @@ def main() -> None:
     """Measure once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archive", type=Path, default=CRAWL)
-    parser.add_argument("--snapshots", type=int, default=25)
+    parser.add_argument("--snapshots", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="refresh-"))
