@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from lakehouse.mix import Component, mix
-from lakehouse.shard import ShardUnit, ShuffleUnit, pack, plan_shards, shuffle_tokens, write_shard
+from lakehouse.shard import ShardSet, finish_shard, lay_out, pack, place_tokens, plan_shards
 
 TABLES = ("filtered/web", "filtered/books", "synthetic/web")
 
@@ -51,22 +51,23 @@ def cut_by_concatenation(lengths: np.ndarray, sequence_length: int) -> int:
 
 
 def write(rows: pl.DataFrame, sequence_length: int) -> None:
-    """Shuffle and write the shards of some rows of a mixture, with random token ids."""
+    """Place and write the shards of some rows of a mixture, with random token ids."""
     plan = plan_shards(rows, sequence_length=sequence_length, sequences_per_shard=4_096, name="main")
     ids = np.random.default_rng(1).integers(0, 32_000, int(rows["tokens"].sum()), dtype=np.int32)
     ends = np.cumsum(rows["tokens"].to_numpy())
     token_ids = [ids[end - n : end] for end, n in zip(ends.tolist(), rows["tokens"].to_list(), strict=True)]
     with tempfile.TemporaryDirectory() as folder:
-        tokens, pieces, scratch = f"{folder}/tokens.parquet", f"{folder}/pieces.parquet", f"{folder}/scratch"
+        tokens, training = f"{folder}/tokens.parquet", f"{folder}/training"
         pl.DataFrame({"doc_id": rows["doc_id"], "token_ids": token_ids}).write_parquet(tokens)
-        plan.pieces.write_parquet(pieces)
         start = time.perf_counter()
-        shuffle_tokens(ShuffleUnit("part-0", tokens, pieces, scratch))
-        timed("shuffle", start, ids.nbytes / 1e6, "MB")
+        shards = ShardSet("main", training, sequence_length, "uint16", 0)
+        placing, finishing = lay_out(plan, [tokens], shards, Path(folder))
+        for unit in placing:
+            place_tokens(unit)
+        timed("place", start, ids.nbytes / 1e6, "MB")
         start = time.perf_counter()
-        for shard in plan.sequences["shard"].unique():
-            unit = ShardUnit("main", shard, pieces, scratch, f"{folder}/training", sequence_length, "uint16", 0)
-            write_shard(unit)
+        for shard in finishing:
+            finish_shard(shard)
         written = sum(path.stat().st_size for path in Path(folder, "training").iterdir())
         timed("write", start, written / 1e6, "MB")
 

@@ -89,7 +89,7 @@ class Shards(Attributes, dg.Component):
             )
             token_files = store.files(tokens, version=inputs[tokens])
             encoder = store.scan(tokenizer, version=inputs[tokenizer]).drop("definition").collect().to_dicts()[0]
-            folder, manifest = self._write(store, compute, plan, token_files, encoder)
+            folder, manifest, placed = self._write(store, compute, plan, token_files, encoder)
             in_mixture = int((mixed["tokens"] * mixed["repeats"]).sum())
             problems = shard.verify_manifest(folder)
             yield from audited(
@@ -97,8 +97,8 @@ class Shards(Attributes, dg.Component):
                 [
                     Audit(
                         "tokens_add_up",
-                        in_mixture == manifest["tokens"],
-                        {"mixture": in_mixture, "shards": manifest["tokens"]},
+                        in_mixture == manifest["tokens"] == placed,
+                        {"mixture": in_mixture, "shards": manifest["tokens"], "placed": placed},
                     ),
                     Audit("files_intact", not problems, {"problems": "; ".join(problems) or "none"}),
                 ],
@@ -139,43 +139,36 @@ class Shards(Attributes, dg.Component):
         plan: shard.ShardPlan,
         token_files: list[Path],
         encoder: dict[str, Any],
-    ) -> tuple[Path, dict[str, Any]]:
-        """Write the shard files into a folder named after their content; the same tokens give the same folder."""
+    ) -> tuple[Path, dict[str, Any], int]:
+        """Write the shard files into a folder named after their content: the same tokens give the same folder.
+
+        Returns:
+            The folder, its manifest, and how many tokens were put in their places.
+        """
         scratch = lake.scratch / f"shards-{uuid.uuid4().hex}"
         partial = lake.training / self.name / f".partial-{uuid.uuid4().hex}"
         scratch.mkdir(parents=True)
         partial.mkdir(parents=True)
         try:
-            pieces = scratch / "pieces.parquet"
-            plan.pieces.write_parquet(pieces)
-            shuffles = [
-                shard.ShuffleUnit(f"{number:06d}", str(file), str(pieces), str(scratch))
-                for number, file in enumerate(token_files)
-            ]
-            task = f"Shuffling shards/{self.name}"
-            for _ in compute.run(shard.shuffle_tokens, shuffles, task=task, name=lambda unit: unit.token_file):
-                pass
-            dtype = shard.token_type(encoder["vocabulary_size"])
-            units = [
-                shard.ShardUnit(
-                    name=self.name,
-                    shard=number,
-                    pieces_file=str(pieces),
-                    scratch=str(scratch),
-                    folder=str(partial),
-                    sequence_length=self.sequence_length,
-                    dtype=dtype,
-                    end_of_document=encoder["end_of_document"],
-                )
-                for number in plan.sequences["shard"].unique().sort().to_list()
-            ]
+            shards = shard.ShardSet(
+                name=self.name,
+                folder=str(partial),
+                sequence_length=self.sequence_length,
+                dtype=shard.token_type(encoder["vocabulary_size"]),
+                end_of_document=encoder["end_of_document"],
+            )
+            placing, finishing = shard.lay_out(plan, token_files, shards, scratch)
+            task = f"Placing the tokens of shards/{self.name}"
+            placed = sum(compute.run(shard.place_tokens, placing, task=task, name=lambda unit: unit.token_file))
             task = f"Writing shards/{self.name}"
-            written = list(compute.run(shard.write_shard, units, task=task, name=lambda unit: f"shard {unit.shard}"))
+            written = list(
+                compute.run(shard.finish_shard, finishing, task=task, name=lambda unit: f"shard {unit.shard}")
+            )
             manifest = shard.write_manifest(
                 partial,
                 name=self.name,
                 sequence_length=self.sequence_length,
-                dtype=dtype,
+                dtype=shards.dtype,
                 tokenizer_id=encoder["tokenizer_id"],
                 vocabulary_size=encoder["vocabulary_size"],
                 end_of_document=encoder["end_of_document"],
@@ -185,7 +178,7 @@ class Shards(Attributes, dg.Component):
             if folder.exists():
                 shutil.rmtree(folder)
             os.replace(partial, folder)
-            return folder, manifest
+            return folder, manifest, placed
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
             shutil.rmtree(partial, ignore_errors=True)

@@ -9,12 +9,11 @@ from typing import Any
 import dagster as dg
 import duckdb
 import polars as pl
-from dagster_dbt import DagsterDbtTranslator, DbtProject, dbt_assets
 from pydantic import Field
 
 from assets.column_lineage import KEY as COLUMN_LINEAGE
 from assets.materialization import Attributes, asset_key, materialized, origin_of, table_metadata, table_name
-from assets.stats import project
+from assets.stats import project, specs
 from assets.unchanged import already_made
 from lakehouse import schema
 from lakehouse.commits import Commit, Origin
@@ -38,7 +37,13 @@ class Statistics(Attributes, dg.Component):
         manifest = project.manifest()
         layers = {source["name"] for source in manifest["sources"].values()}
 
-        @dbt_assets(name="stats", manifest=manifest, dagster_dbt_translator=_Marts(self.after), pool="stats")
+        @dg.multi_asset(
+            name="stats",
+            specs=specs.asset_specs(manifest, self.after, project.fingerprint()),
+            check_specs=specs.check_specs(manifest),
+            can_subset=True,
+            pool="stats",
+        )
         def statistics(
             context: dg.AssetExecutionContext, lake: LakeResource
         ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
@@ -70,41 +75,6 @@ class Statistics(Attributes, dg.Component):
         return dg.Definitions(assets=[statistics])
 
 
-class _Marts(DagsterDbtTranslator):
-    """dbt's models as assets. The layers that they read are none: they follow the tables that the user names."""
-
-    def __init__(self, after: list[str]) -> None:
-        super().__init__()
-        self._after = [dg.AssetDep(asset_key(table)) for table in after]
-
-    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        """`stats/<model>`."""
-        return dg.AssetKey(
-            ["stats" if dbt_resource_props["resource_type"] == "model" else "lake", dbt_resource_props["name"]]
-        )
-
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        """The layer."""
-        return "stats"
-
-    def get_code_version(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        """The whole project's: a model also changes with what it is made from."""
-        return project.fingerprint()
-
-    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
-        """A mart follows other marts and the user's tables."""
-        spec = super().get_asset_spec(manifest, unique_id, project)
-        marts = [dep for dep in spec.deps if dep.asset_key.path[0] == "stats"]
-        return spec.replace_attributes(deps=[*marts, *self._after])
-
-    def get_asset_check_spec(
-        self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
-    ) -> dg.AssetCheckSpec | None:
-        """The description that the test has in the project, which dagster-dbt looks for in its `meta`."""
-        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
-        return spec and spec._replace(description=manifest["nodes"][unique_id]["description"] or None)
-
-
 def _create(lake: Lake, inputs: Mapping[str, int], database: Path) -> None:
     """Make the DuckDB file with the lake's views, and room where the last run's marts have theirs."""
     with lake.connect(inputs, database=database) as connection:
@@ -123,9 +93,8 @@ def _publish(lake: Lake, connection: duckdb.DuckDBPyConnection, table: str, orig
 
 def _lineage(manifest: Mapping[str, Any], table: str, tables: Iterable[str]) -> dg.TableColumnLineage:
     """Where a mart's columns come from: `marts.yml` names columns of layers, which are those of all their tables."""
-    (node,) = [node for node in manifest["nodes"].values() if f"stats/{node['name']}" == table]
     found = {}
-    for name, column in node["columns"].items():
+    for name, column in specs.marts(manifest)[table]["columns"].items():
         named = [origin.split(".") for origin in column["config"]["meta"]["from"]]
         found[name] = [
             dg.TableColumnDep(asset_key(source), of_layer)
@@ -144,7 +113,7 @@ def _preview(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, Any
 def _checks(context: dg.AssetExecutionContext, tests: Mapping[str, project.Verdict]) -> Iterator[dg.AssetCheckResult]:
     for spec in context.assets_def.check_specs:
         if spec.key in context.selected_asset_check_keys:
-            outcome = tests[(spec.metadata or {})["dagster_dbt/unique_id"]]
+            outcome = tests[(spec.metadata or {})[specs.TEST_ID]]
             yield dg.AssetCheckResult(
                 asset_key=spec.asset_key,
                 check_name=spec.name,

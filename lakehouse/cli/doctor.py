@@ -19,7 +19,6 @@ from resources.language_model import from_environment
 _PACKAGES = (
     "dagster",
     "dagster-webserver",
-    "dagster-dbt",
     "deltalake",
     "duckdb",
     "polars",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,9 @@ class FileDigest:
     sha256: str
 
 
+Digests = dict[str, FileDigest]
+
+
 def token_type(vocabulary_size: int) -> TokenType:
     """The type in which Megatron stores tokens of a vocabulary of this size."""
     return "uint16" if vocabulary_size < _UINT16_VOCABULARY else "int32"
@@ -58,26 +61,22 @@ def digest(path: Path) -> FileDigest:
         return FileDigest(file.tell(), sha256)
 
 
-def write_megatron(prefix: Path, sequences: Iterable[Tokens], dtype: TokenType) -> dict[str, FileDigest]:
-    """Write `<prefix>.bin` and `<prefix>.idx`; each sequence is a document of the index.
+def write_index(prefix: Path, lengths: Sequence[int] | npt.NDArray[np.integer[Any]], dtype: TokenType) -> Digests:
+    """Write `<prefix>.idx` for the sequences that stand one behind the other in `<prefix>.bin`.
 
-    The bytes are those of megatron-core's `IndexedDatasetBuilder` with `add_document(sequence, [len(sequence)])`.
+    Both are those of megatron-core's `IndexedDatasetBuilder` with `add_document(sequence, [len(sequence)])`.
 
     Args:
+        lengths: tokens of each sequence.
         dtype: how tokens are stored; see `token_type`.
 
     Returns:
-        The digest of each file by its name.
+        The digest of each of the two files by its name.
 
     Source: megatron/core/datasets/indexed_dataset.py of NVIDIA/Megatron-LM.
     """
     tokens, index = _with_suffix(prefix, ".bin"), _with_suffix(prefix, ".idx")
-    lengths = []
-    with _replacing(tokens) as partial, partial.open("wb") as file:
-        for sequence in sequences:
-            file.write(np.ascontiguousarray(sequence, dtype=dtype).data)
-            lengths.append(len(sequence))
-    sizes = np.array(lengths, dtype=np.int32)
+    sizes = np.asarray(lengths, dtype=np.int32)
     pointers = (np.cumsum(sizes, dtype=np.int64) - sizes) * np.dtype(dtype).itemsize
     with _replacing(index) as partial, partial.open("wb") as file:
         file.write(_HEADER.pack(_MAGIC, _VERSION, _TYPE_CODES[dtype], len(sizes), len(sizes) + 1))
@@ -114,9 +113,7 @@ def read_megatron(prefix: Path) -> list[Tokens]:
     return [mapped[start : start + size] for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)]
 
 
-def write_parquet(
-    path: Path, sequence_ids: list[str], sequences: Tokens, n_tokens: npt.NDArray[np.int64]
-) -> dict[str, FileDigest]:
+def write_parquet(path: Path, sequence_ids: list[str], sequences: Tokens, n_tokens: npt.NDArray[np.int64]) -> Digests:
     """Write one row a sequence: sequence_id, token_ids (list of the array's type, padding included), n_tokens.
 
     Args:
@@ -138,7 +135,8 @@ def write_parquet(
         }
     )
     with _replacing(path) as partial:
-        pq.write_table(rows, partial, compression="zstd", row_group_size=_ROW_GROUP)
+        # Nearly every token is in every row group: a dictionary takes time and room.
+        pq.write_table(rows, partial, compression="zstd", use_dictionary=False, row_group_size=_ROW_GROUP)
     return {path.name: digest(path)}
 
 

@@ -1,60 +1,58 @@
-"""From token tables to shard files: a shuffle that sorts pieces of documents by shard, then a unit of work a shard."""
+"""From token tables to shard files: each token goes straight to its place, then each shard is finished by itself."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from lakehouse.shard.errors import ShardError
-from lakehouse.shard.formats import FileDigest, Tokens, TokenType, write_megatron, write_parquet
-from lakehouse.shard.plan import shard_stem
+from lakehouse.shard.formats import FileDigest, Tokens, TokenType, write_index, write_parquet
+from lakehouse.shard.plan import ShardPlan, shard_stem
 
 
 @dataclass(frozen=True)
-class ShuffleUnit:
-    """One token file whose pieces are to be sorted by shard.
+class ShardSet:
+    """What the shards of a set have in common.
 
     Attributes:
-        name: of the unit, different for every token file; names its files.
-        token_file: Parquet with doc_id and token_ids.
-        pieces_file: `ShardPlan.pieces` as Parquet.
-        scratch: folder that the shuffle writes to.
-    """
-
-    name: str
-    token_file: str
-    pieces_file: str
-    scratch: str
-
-
-@dataclass(frozen=True)
-class ShardUnit:
-    """One shard to write.
-
-    Attributes:
-        name: of the shard set.
-        shard: number of the shard.
-        pieces_file: `ShardPlan.pieces` as Parquet.
-        scratch: folder that the shuffle wrote to.
-        folder: where the shard's files go.
+        name: of the set.
+        folder: where the files go; it holds nothing else.
         sequence_length: tokens of a sequence.
         dtype: how tokens are stored.
         end_of_document: id that fills the places that hold no token.
     """
 
     name: str
-    shard: int
-    pieces_file: str
-    scratch: str
     folder: str
     sequence_length: int
     dtype: TokenType
     end_of_document: int
+
+    def file(self, shard: int, suffix: str) -> Path:
+        """A file of one shard."""
+        return Path(self.folder, f"{shard_stem(self.name, shard)}{suffix}")
+
+
+@dataclass(frozen=True)
+class PlacingUnit:
+    """One token file (Parquet with doc_id and token_ids), and `ShardPlan.pieces` of its documents as Parquet."""
+
+    token_file: str
+    pieces_file: str
+    shards: ShardSet
+
+
+@dataclass(frozen=True)
+class ShardUnit:
+    """One shard whose tokens are in place, and how many of each of its sequences are no padding, as Parquet."""
+
+    shard: int
+    sequences_file: str
+    shards: ShardSet
 
 
 @dataclass(frozen=True)
@@ -69,28 +67,71 @@ class ShardFiles:
     files: dict[str, FileDigest]
 
 
-def shuffle_tokens(unit: ShuffleUnit) -> list[str]:
-    """Write the pieces that come from one token file to `<scratch>/shard=<shard>/<name>.parquet`, a file a shard.
+def lay_out(
+    plan: ShardPlan, token_files: Sequence[str | Path], shards: ShardSet, scratch: Path
+) -> tuple[list[PlacingUnit], list[ShardUnit]]:
+    """Make room for every shard, and say what is to be done: first all of the one, then all of the other.
 
-    Columns: sequence, start, token_ids. Only what a shard holds of a document is written to it, so a book that spans
-    many shards is written once. Holds one token file in memory, and the plan's rows about its documents.
+    Args:
+        token_files: Parquet with doc_id and token_ids; a document is in one of them.
+        scratch: an empty folder for what the units read.
 
-    Returns:
-        The files.
+    Raises:
+        ShardError: a document of the plan is in no token file, or in two.
+    """
+    sizes = plan.sequences.group_by("shard", maintain_order=True).len().rows()
+    Path(shards.folder).mkdir(parents=True, exist_ok=True)
+    finishing = []
+    for shard, count in sizes:
+        with shards.file(shard, ".bin").open("wb") as file:
+            file.truncate(count * shards.sequence_length * np.dtype(shards.dtype).itemsize)
+        sequences_file = scratch / f"sequences-{shard:05d}.parquet"
+        plan.sequences.filter(pl.col("shard") == shard).select("n_tokens").write_parquet(sequences_file)
+        finishing.append(ShardUnit(shard, str(sequences_file), shards))
+    placing = []
+    for (number,), pieces in _by_file(plan.pieces, token_files).group_by("file"):
+        pieces_file = scratch / f"pieces-{number:06d}.parquet"
+        pieces.drop("file").write_parquet(pieces_file)
+        placing.append(PlacingUnit(str(token_files[int(str(number))]), str(pieces_file), shards))
+    return sorted(placing, key=lambda unit: unit.pieces_file), finishing
+
+
+def _by_file(pieces: pl.DataFrame, token_files: Sequence[str | Path]) -> pl.DataFrame:
+    """The pieces, with the number of the token file that each comes from."""
+    wanted = pieces.lazy().select("doc_id").unique()
+    ids = [
+        pl.scan_parquet(file, hive_partitioning=False).select("doc_id", file=pl.lit(number, pl.Int64))
+        for number, file in enumerate(token_files)
+    ]
+    none = pl.LazyFrame(schema={"doc_id": pl.String, "file": pl.Int64})
+    found = pl.concat([none, *ids]).join(wanted, on="doc_id", how="semi").collect()
+    twice = found.filter(pl.col("doc_id").is_duplicated())
+    if len(twice):
+        raise ShardError(f"document {twice['doc_id'][0]} is among the tokens twice: it must be in one token file.")
+    placed = pieces.join(found, on="doc_id", how="left", maintain_order="left")
+    lost = placed.filter(pl.col("file").is_null())
+    if len(lost):
+        raise ShardError(f"document {lost['doc_id'][0]} is missing among the tokens ({len(lost)} pieces are).")
+    return placed
+
+
+def place_tokens(unit: PlacingUnit) -> int:
+    """Write the tokens of one token file to their places in the shards' `.bin` files; return how many there are.
+
+    Holds one token file in memory, and the plan's rows about its documents.
 
     Raises:
         ShardError: a document has another number of tokens than the plan expects.
     """
-    plan = pl.scan_parquet(unit.pieces_file).select("shard", "sequence", "start", "length", "doc_id", "document_start")
+    plan = pl.read_parquet(unit.pieces_file)
     documents = (
         pl.scan_parquet(unit.token_file, hive_partitioning=False)
         .select("doc_id", "token_ids")
-        .join(plan.select("doc_id").unique(), on="doc_id", how="semi")
+        .join(plan.lazy().select("doc_id").unique(), on="doc_id", how="semi")
         .collect()
     )
     sizes = documents.select("doc_id", n_tokens=pl.col("token_ids").list.len().cast(pl.Int64))
-    places = sizes.with_columns(first=pl.col("n_tokens").cum_sum() - pl.col("n_tokens"))
-    pieces = plan.join(places.lazy(), on="doc_id").sort("shard", "sequence", "start").collect()
+    pieces = plan.join(sizes.with_columns(first=pl.col("n_tokens").cum_sum() - pl.col("n_tokens")), on="doc_id")
     planned = (pl.col("document_start") + pl.col("length")).max().over("doc_id")
     changed = pieces.filter(planned != pl.col("n_tokens"))
     if len(changed):
@@ -98,71 +139,42 @@ def shuffle_tokens(unit: ShuffleUnit) -> list[str]:
             f"document {changed['doc_id'][0]} in {unit.token_file} has another number of tokens than in the mixture: "
             "the token table has changed since. Build the mixture again."
         )
+    shards = unit.shards
     tokens = documents.filter(pl.col("token_ids").list.len() > 0)["token_ids"].explode().to_numpy()
-    files = []
-    for (shard,), of_shard in pieces.group_by("shard", maintain_order=True):
-        path = Path(unit.scratch) / f"shard={shard}" / f"{unit.name}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        of_shard.select("sequence", "start", token_ids=_cut(tokens, of_shard)).write_parquet(path, compression="lz4")
-        files.append(str(path))
-    return files
+    tokens = tokens.astype(shards.dtype)
+    in_order = pieces.sort("shard", "sequence", "start").select(
+        "shard",
+        source=pl.col("first") + pl.col("document_start"),
+        place=pl.col("sequence") * shards.sequence_length + pl.col("start"),
+        length="length",
+    )
+    for (shard,), of_shard in in_order.group_by("shard", maintain_order=True):
+        _place(tokens, of_shard.drop("shard"), shards.file(int(str(shard)), ".bin"))
+    return int(pieces["length"].sum())
 
 
-def _cut(tokens: Tokens, pieces: pl.DataFrame) -> pl.Series:
-    """The tokens of each piece, as lists."""
-    # A join would copy a whole book for each of its pieces before cutting it.
-    starts = (pieces["first"] + pieces["document_start"]).to_list()
-    ends = np.cumsum(pieces["length"].to_numpy())
-    parts = [tokens[start : start + length] for start, length in zip(starts, pieces["length"].to_list(), strict=True)]
-    return pl.Series(pa.LargeListArray.from_arrays(np.concatenate([[0], ends]), np.concatenate(parts)))
+def _place(tokens: Tokens, pieces: pl.DataFrame, file: Path) -> None:
+    # Not through a memory map: a full disk would be a signal there, and here it is an error.
+    with file.open("r+b") as places:
+        for source, place, length in pieces.iter_rows():
+            places.seek(place * tokens.itemsize)
+            places.write(tokens[source : source + length].data)
 
 
-def write_shard(unit: ShardUnit) -> ShardFiles:
-    """Write one shard's files: `<stem>.bin`, `<stem>.idx` and `<stem>.parquet`. Holds one shard in memory.
-
-    Raises:
-        ShardError: a piece of the plan is not among the shuffled tokens, or is there twice.
-    """
-    plan = pl.scan_parquet(unit.pieces_file).filter(pl.col("shard") == unit.shard).collect()
-    pieces = _with_tokens(unit, plan)
-    sequences, n_tokens = _place(pieces, unit)
-    stem = shard_stem(unit.name, unit.shard)
-    prefix = Path(unit.folder) / stem
-    prefix.parent.mkdir(parents=True, exist_ok=True)
+def finish_shard(unit: ShardUnit) -> ShardFiles:
+    """Fill what is padding, and write the shard's `.idx` and `.parquet`. Holds one shard in memory."""
+    shards, stem = unit.shards, shard_stem(unit.shards.name, unit.shard)
+    n_tokens = pl.read_parquet(unit.sequences_file)["n_tokens"].to_numpy()
+    tokens_file = shards.file(unit.shard, ".bin")
+    sequences = np.fromfile(tokens_file, dtype=shards.dtype).reshape(len(n_tokens), shards.sequence_length)
+    with tokens_file.open("r+b") as places:
+        for number in np.flatnonzero(n_tokens < shards.sequence_length).tolist():
+            padding = sequences[number, n_tokens[number] :]
+            padding[:] = shards.end_of_document
+            places.seek((number * shards.sequence_length + int(n_tokens[number])) * sequences.itemsize)
+            places.write(padding.data)
+    files = write_index(shards.file(unit.shard, ""), np.full(len(sequences), shards.sequence_length), shards.dtype)
     ids = [f"{stem}-{sequence:06d}" for sequence in range(len(sequences))]
-    files = write_megatron(prefix, sequences, unit.dtype)
-    files |= write_parquet(prefix.with_name(f"{stem}.parquet"), ids, sequences, n_tokens)
+    files |= write_parquet(shards.file(unit.shard, ".parquet"), ids, sequences, n_tokens)
     tokens = int(n_tokens.sum())
     return ShardFiles(unit.shard, stem, len(sequences), tokens, sequences.size - tokens, files)
-
-
-def _with_tokens(unit: ShardUnit, plan: pl.DataFrame) -> pl.DataFrame:
-    shuffled = sorted((Path(unit.scratch) / f"shard={unit.shard}").glob("*.parquet"))
-    if shuffled:
-        tokens = pl.read_parquet(shuffled, hive_partitioning=False)
-    else:
-        tokens = pl.DataFrame(schema={"sequence": pl.Int64, "start": pl.Int64, "token_ids": pl.List(pl.Int32)})
-    twice = tokens.select("sequence", "start").is_duplicated()
-    pieces = plan.join(tokens.filter(~twice), on=["sequence", "start"], how="left", maintain_order="left")
-    lost = pieces.filter(pl.col("token_ids").is_null())
-    if len(lost):
-        raise ShardError(
-            f"shard {unit.shard}: document {lost['doc_id'][0]} is missing among the shuffled tokens, or there twice "
-            f"({len(lost)} of {len(plan)} pieces): every document of the mixture must be in one token file."
-        )
-    return pieces
-
-
-def _place(pieces: pl.DataFrame, unit: ShardUnit) -> tuple[Tokens, npt.NDArray[np.int64]]:
-    """Sequences × sequence_length tokens, and how many of each sequence are not padding."""
-    count = pieces["sequence"].n_unique()
-    sequences = np.full((count, unit.sequence_length), unit.end_of_document, dtype=unit.dtype)
-    flat = sequences.reshape(-1)
-    places = pieces["sequence"].to_numpy() * unit.sequence_length + pieces["start"].to_numpy()
-    lengths = pieces["length"].to_numpy()
-    tokens = pieces["token_ids"].explode().to_numpy()
-    ends = np.cumsum(lengths)
-    for place, length, end in zip(places.tolist(), lengths.tolist(), ends.tolist(), strict=True):
-        flat[place : place + length] = tokens[end - length : end]
-    n_tokens = np.bincount(pieces["sequence"].to_numpy(), weights=lengths, minlength=count).astype(np.int64)
-    return sequences, n_tokens

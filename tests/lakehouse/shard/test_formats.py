@@ -7,18 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from lakehouse.shard import (
+    FileDigest,
     ShardError,
     ShardFiles,
     read_megatron,
     token_type,
     verify_manifest,
+    write_index,
     write_manifest,
-    write_megatron,
     write_parquet,
 )
+from lakehouse.shard.formats import TokenType
 
 
 def independent_reader(prefix: Path) -> tuple[type, list[list[int]], list[int]]:
@@ -42,12 +45,19 @@ def independent_reader(prefix: Path) -> tuple[type, list[list[int]], list[int]]:
     return dtype, read, documents.tolist()
 
 
+def write_megatron(prefix: Path, sequences: list[list[int]], dtype: TokenType) -> dict[str, FileDigest]:
+    """The sequences one behind the other, and their index."""
+    tokens = [token for sequence in sequences for token in sequence]
+    prefix.with_name(f"{prefix.name}.bin").write_bytes(np.array(tokens, dtype=dtype).tobytes())
+    return write_index(prefix, [len(sequence) for sequence in sequences], dtype)
+
+
 SEQUENCES = [[1, 2, 3, 65_499], [7], [], [0, 0]]
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int32"])
 def test_megatron_files_are_read_by_another_reader_and_by_ours(tmp_path, dtype):
-    write_megatron(tmp_path / "a", (np.array(sequence, dtype=np.int32) for sequence in SEQUENCES), dtype)
+    write_megatron(tmp_path / "a", SEQUENCES, dtype)
     assert independent_reader(tmp_path / "a") == (np.dtype(dtype).type, SEQUENCES, [0, 1, 2, 3, 4])
     assert [sequence.tolist() for sequence in read_megatron(tmp_path / "a")] == SEQUENCES
 
@@ -63,7 +73,7 @@ def test_the_token_type_changes_where_megatron_changes_it():
 
 
 def test_a_damaged_shard_is_refused(tmp_path):
-    write_megatron(tmp_path / "a", [np.arange(10)], "uint16")
+    write_megatron(tmp_path / "a", [list(range(10))], "uint16")
     index, tokens = tmp_path / "a.idx", tmp_path / "a.bin"
     whole = index.read_bytes()
     for content in (b"", whole[:20], whole[:40]):
@@ -79,17 +89,19 @@ def test_a_damaged_shard_is_refused(tmp_path):
         read_megatron(tmp_path / "a")
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
-    write_megatron(tmp_path / "a", [np.arange(10)], "uint16")
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    tokens, n_tokens = np.arange(4, dtype=np.uint16).reshape(1, 4), np.array([4])
+    write_parquet(tmp_path / "a.parquet", ["x"], tokens, n_tokens)
+    before = (tmp_path / "a.parquet").read_bytes()
 
-    def broken():
-        yield np.arange(3)
+    def broken(rows: object, path: Path, **_: object) -> None:
+        path.write_bytes(b"PAR1")
         raise OSError("No space left on device")
 
+    monkeypatch.setattr(pq, "write_table", broken)
     with pytest.raises(OSError, match="No space"):
-        write_megatron(tmp_path / "a", broken(), "uint16")
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+        write_parquet(tmp_path / "a.parquet", ["y"], tokens, n_tokens)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.parquet": before}
 
 
 @pytest.mark.parametrize(("dtype", "column"), [("uint16", pl.UInt16), ("int32", pl.Int32)])
@@ -108,7 +120,7 @@ def shard_set(tmp_path: Path) -> Path:
     shards = []
     for shard in (1, 0):
         stem = f"main-{shard:05d}"
-        files = write_megatron(tmp_path / stem, [np.arange(4), np.arange(4)], "uint16")
+        files = write_megatron(tmp_path / stem, [[0, 1, 2, 3], [0, 1, 2, 3]], "uint16")
         shards.append(ShardFiles(shard, stem, sequences=2, tokens=7, padding=1, files=files))
     write_manifest(
         tmp_path,

@@ -12,18 +12,18 @@ from lakehouse import compute, identity, schema
 from lakehouse.mix import Component, mix
 from lakehouse.shard import (
     ShardError,
-    ShardUnit,
-    ShuffleUnit,
+    ShardSet,
     encoder_for,
+    finish_shard,
+    lay_out,
+    place_tokens,
     plan_shards,
     read_megatron,
-    shuffle_tokens,
     token_type,
     tokenize,
     train_tokenizer,
     verify_manifest,
     write_manifest,
-    write_shard,
 )
 
 SEQUENCE_LENGTH = 128
@@ -79,17 +79,15 @@ def build(folder: Path, workers: int) -> tuple[dict, pl.DataFrame, pl.DataFrame]
     token_files = write_token_files(folder)
     mixture = drawn(token_files)
     plan = plan_shards(mixture, sequence_length=SEQUENCE_LENGTH, sequences_per_shard=30, name="main")
-    pieces_file, scratch, training = str(folder / "pieces.parquet"), str(folder / "scratch"), folder / "training"
-    plan.pieces.write_parquet(pieces_file)
-    shuffles = [ShuffleUnit(Path(file).stem, file, pieces_file, scratch) for file in token_files]
-    list(compute.run(shuffle_tokens, shuffles, task="shuffle", workers=workers))
+    scratch, training = folder / "scratch", folder / "training"
+    scratch.mkdir()
     encoder = encoder_for(definition())
     dtype = token_type(encoder.vocabulary_size)
-    units = [
-        ShardUnit("main", shard, pieces_file, scratch, str(training), SEQUENCE_LENGTH, dtype, encoder.end_of_document)
-        for shard in plan.sequences["shard"].unique(maintain_order=True)
-    ]
-    shards = list(compute.run(write_shard, units, task="shards", workers=workers))
+    shard_set = ShardSet("main", str(training), SEQUENCE_LENGTH, dtype, encoder.end_of_document)
+    placing, finishing = lay_out(plan, token_files, shard_set, scratch)
+    placed = sum(compute.run(place_tokens, placing, task="place", workers=workers))
+    assert placed == plan.sequences["n_tokens"].sum()
+    shards = list(compute.run(finish_shard, finishing, task="shards", workers=workers))
     manifest = write_manifest(
         training,
         name="main",
@@ -165,31 +163,29 @@ def test_parquet_and_megatron_files_hold_the_same_sequences(built):
         assert frame["token_ids"].to_list() == [tokens.tolist() for tokens in read_megatron(folder / shard["stem"])]
 
 
-def test_a_document_that_is_missing_or_there_twice_stops_its_shard(tmp_path):
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], r"document doc-\S+ is missing among the tokens"),
+        ([0, 1], r"document doc-\S+ is missing among the tokens"),
+        ([0, 1, 2, 0], r"document doc-\S+ is among the tokens twice"),
+    ],
+)
+def test_a_document_that_is_missing_or_there_twice_is_an_error(tmp_path, files, message):
     token_files = write_token_files(tmp_path)
-    mixture = drawn(token_files)
-    plan = plan_shards(mixture, sequence_length=SEQUENCE_LENGTH, sequences_per_shard=10_000, name="main")
-    pieces_file, scratch = str(tmp_path / "pieces.parquet"), str(tmp_path / "scratch")
-    plan.pieces.write_parquet(pieces_file)
-    unit = ShardUnit("main", 0, pieces_file, scratch, str(tmp_path / "training"), SEQUENCE_LENGTH, "uint16", 0)
-    for name, files in (("none", []), ("some", token_files[:2]), ("twice", [*token_files, token_files[0]])):
-        for number, file in enumerate(files):
-            shuffle_tokens(ShuffleUnit(f"{name}-{number}", file, pieces_file, scratch))
-        with pytest.raises(
-            ShardError, match=r"shard 0: document doc-.* is missing among the shuffled tokens, or there twice"
-        ):
-            write_shard(unit)
-    assert not (tmp_path / "training").exists()
+    plan = plan_shards(drawn(token_files), sequence_length=SEQUENCE_LENGTH, sequences_per_shard=50, name="main")
+    shards = ShardSet("main", str(tmp_path / "training"), SEQUENCE_LENGTH, "uint16", 0)
+    with pytest.raises(ShardError, match=message):
+        lay_out(plan, [token_files[number] for number in files], shards, tmp_path)
 
 
 def test_a_token_file_that_changed_since_the_mixture_is_noticed(tmp_path):
     token_files = write_token_files(tmp_path)
     plan = plan_shards(drawn(token_files), sequence_length=SEQUENCE_LENGTH, sequences_per_shard=50, name="main")
-    pieces_file = str(tmp_path / "pieces.parquet")
-    plan.pieces.write_parquet(pieces_file)
+    shards = ShardSet("main", str(tmp_path / "training"), SEQUENCE_LENGTH, "uint16", 0)
+    placing, _ = lay_out(plan, token_files, shards, tmp_path)
     tokens = pl.read_parquet(token_files[0])
-    unit = ShuffleUnit("a", token_files[0], pieces_file, str(tmp_path / "scratch"))
     for other in (pl.col("token_ids").list.head(3), pl.concat_list("token_ids", pl.lit(0, pl.Int32))):
         tokens.with_columns(token_ids=other).write_parquet(token_files[0])
         with pytest.raises(ShardError, match="another number of tokens than in the mixture"):
-            shuffle_tokens(unit)
+            place_tokens(placing[0])
