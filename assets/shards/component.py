@@ -175,9 +175,11 @@ class Shards(Attributes, dg.Component):
                 shards=written,
             )
             folder = partial.with_name(configuration_hash(manifest))
-            if folder.exists():
+            if folder.exists() and shard.verify_manifest(folder):
                 shutil.rmtree(folder)
-            os.replace(partial, folder)
+            # Whole files of the same tokens stay: somebody may be reading them.
+            if not folder.exists():
+                os.replace(partial, folder)
             return folder, manifest, placed
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
