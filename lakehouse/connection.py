@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from lakehouse import lineage, schema
 from lakehouse.commits import in_effect
+from lakehouse.data_files import snapshot_of
 from lakehouse.views import copy_rows, create_layer_view, create_view, literal
 
 if TYPE_CHECKING:
@@ -110,12 +111,6 @@ def _pinned(lake: Lake, table: str, pin: Pin | None) -> tuple[list[Path], pa.Sch
             for snapshot, its_version in wanted.items()
             if snapshot not in shown or shown[snapshot].version <= its_version
         }
-        files += [file for file in lake.files(table, version=version) if _snapshot_of(file) in here]
+        files += [file for file in lake.files(table, version=version) if snapshot_of(file) in here]
         wanted = {snapshot: its_version for snapshot, its_version in wanted.items() if snapshot not in here}
     return sorted(files), lake.schema(table, max(pin.values(), default=None))
-
-
-def _snapshot_of(file: Path) -> str | None:
-    """The snapshot whose rows a data file holds; None in a table without partitions."""
-    _, found, snapshot = file.parent.name.partition("snapshot=")
-    return snapshot if found else None

@@ -160,3 +160,9 @@ def _digest(file: Path) -> str:
         while part := content.read(_HASHED_AT_ONCE):
             digest.update(part)
     return digest.hexdigest()
+
+
+def snapshot_of(file: Path) -> str | None:
+    """The snapshot whose rows a data file holds; None in a table without partitions."""
+    _, found, snapshot = file.parent.name.partition("snapshot=")
+    return snapshot if found else None

@@ -2,7 +2,7 @@
 
 from lakehouse.shard.errors import ShardError, TokenizerError
 from lakehouse.shard.formats import FileDigest, read_megatron, token_type, write_index, write_parquet
-from lakehouse.shard.manifest import verify_manifest, write_manifest
+from lakehouse.shard.manifest import take_over, verify_manifest, write_manifest
 from lakehouse.shard.packing import Packing, pack
 from lakehouse.shard.plan import ShardPlan, plan_shards, shard_stem
 from lakehouse.shard.tokenizer import Encoder, encoder_for, load_definition, tokenize, tokenizer_id, train_tokenizer
@@ -28,6 +28,7 @@ __all__ = [
     "plan_shards",
     "read_megatron",
     "shard_stem",
+    "take_over",
     "token_type",
     "tokenize",
     "tokenizer_id",

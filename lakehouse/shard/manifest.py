@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lakehouse.shard.formats import digest
+from lakehouse.shard.formats import FileDigest, digest
 from lakehouse.shard.write import ShardFiles
 
 MANIFEST = "manifest.json"
@@ -50,6 +51,34 @@ def write_manifest(
     partial.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(partial, folder / MANIFEST)
     return manifest
+
+
+def take_over(earlier: Path, folder: Path, stems: Collection[str]) -> list[ShardFiles]:
+    """Link shards of an earlier folder into a new one; return those that are whole there."""
+    try:
+        manifest = json.loads((earlier / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    taken = []
+    for values in manifest["shards"]:
+        files = {name: FileDigest(**expected) for name, expected in values["files"].items()}
+        if values["stem"] in stems and all(_is_whole(earlier / name, expected) for name, expected in files.items()):
+            for name in files:
+                _link(earlier / name, folder / name)
+            taken.append(ShardFiles(**values | {"files": files}))
+    return taken
+
+
+def _is_whole(file: Path, expected: FileDigest) -> bool:
+    return file.is_file() and digest(file) == expected
+
+
+def _link(file: Path, link: Path) -> None:
+    try:
+        os.link(file, link)
+    except OSError:
+        # A file system without links, or one that has no more of them for this file.
+        shutil.copyfile(file, link)
 
 
 def verify_manifest(folder: Path) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import xxhash
 
 from lakehouse import identity
 from lakehouse.shard.errors import ShardError
@@ -20,14 +22,36 @@ class ShardPlan:
         pieces: a row a piece, in training order: shard, sequence (place in the shard), doc_id, repeat (from 0), start
             (first token's place in the sequence), length, document_start (first token's place in the document).
         sequences: a row a sequence, in training order: `schema.SHARDS` without `file`.
+        snapshots: the snapshot whose documents each shard holds, by the shard's number.
     """
 
     pieces: pl.DataFrame
     sequences: pl.DataFrame
+    snapshots: dict[int, str]
+
+    def only(self, shards: Collection[int]) -> ShardPlan:
+        """The plan of some of the shards."""
+        of_shards = pl.col("shard").is_in(list(shards))
+        snapshots = {shard: snapshot for shard, snapshot in self.snapshots.items() if shard in shards}
+        return ShardPlan(self.pieces.filter(of_shards), self.sequences.filter(of_shards), snapshots)
+
+    def fingerprints(self) -> dict[int, str]:
+        """A hash of what is planned for each shard, by its number."""
+        numbers = ("sequence", "repeat", "start", "length", "document_start")
+        found = {}
+        for (shard,), pieces in self.pieces.group_by("shard", maintain_order=True):
+            hashed = xxhash.xxh3_128("\n".join(pieces["doc_id"]).encode())
+            for name in numbers:
+                hashed.update(pieces[name].cast(pl.Int64).to_numpy().tobytes())
+            found[int(str(shard))] = hashed.hexdigest()
+        return found
 
 
 def plan_shards(mixture: pl.DataFrame, *, sequence_length: int, sequences_per_shard: int, name: str) -> ShardPlan:
-    """Pack a mixture into sequences, shuffle them and cut them into shards.
+    """Pack a mixture into sequences, shuffle them and cut them into shards, each snapshot for itself.
+
+    So the shards of a snapshot stay as they are when another one comes. Readers shuffle over all shards, as Megatron's
+    do by themselves.
 
     Each repeat of a document is packed for itself, at a place of its own in the order; two repeats may meet in one
     sequence. The order of the sequences is a hash of the order key and the start of each one's longest piece, so it
@@ -35,8 +59,8 @@ def plan_shards(mixture: pl.DataFrame, *, sequence_length: int, sequences_per_sh
     plan depends on the rows of the mixture, not on their order. Takes about 270 bytes of memory a piece.
 
     Args:
-        mixture: doc_id (unique), order_key, tokens, repeats (1 or more); other columns are not read.
-        sequences_per_shard: of every shard but the last.
+        mixture: doc_id (unique), snapshot, order_key, tokens, repeats (1 or more); other columns are not read.
+        sequences_per_shard: of every shard but the last of its snapshot.
         name: of the shard set; sequences are called <name>-<shard>-<sequence>.
 
     Raises:
@@ -47,12 +71,23 @@ def plan_shards(mixture: pl.DataFrame, *, sequence_length: int, sequences_per_sh
     twice = mixture["doc_id"].is_duplicated()
     if twice.any():
         raise ShardError(f"document {mixture.filter(twice)['doc_id'][0]} is in the mixture more than once.")
+    parts, snapshots = [_pieces(mixture.clear(), sequence_length, sequences_per_shard)], dict[int, str]()
+    for snapshot in mixture["snapshot"].unique().sort():
+        first = len(snapshots)
+        pieces = _pieces(mixture.filter(pl.col("snapshot") == snapshot), sequence_length, sequences_per_shard)
+        parts.append(pieces.with_columns(pl.col("shard") + first))
+        snapshots |= dict.fromkeys(parts[-1]["shard"].unique(maintain_order=True), snapshot)
+    pieces = pl.concat(parts)
+    return ShardPlan(pieces, _index(pieces, sequence_length, name), snapshots)
+
+
+def _pieces(mixture: pl.DataFrame, sequence_length: int, sequences_per_shard: int) -> pl.DataFrame:
     items = _items(mixture)
     packing = pack(items["tokens"].to_numpy(), sequence_length)
     place = _shuffled(packing, items["key"].to_numpy())[packing.piece_sequence]
     order = np.lexsort((packing.piece_offset, place))
     place = place[order]
-    pieces = items[packing.piece_document[order]].select(
+    return items[packing.piece_document[order]].select(
         shard=pl.Series(place // sequences_per_shard),
         sequence=pl.Series(place % sequences_per_shard),
         doc_id="doc_id",
@@ -61,7 +96,6 @@ def plan_shards(mixture: pl.DataFrame, *, sequence_length: int, sequences_per_sh
         length=pl.Series(packing.piece_length[order]),
         document_start=pl.Series(packing.piece_start[order]),
     )
-    return ShardPlan(pieces, _index(pieces, sequence_length, name))
 
 
 def shard_stem(name: str, shard: int) -> str:

@@ -73,11 +73,13 @@ def test_a_document_without_tokens_cannot_be_packed():
         pack(np.array([3]), 0)
 
 
-def mixture(tokens: list[int], repeats: list[int] | None = None) -> pl.DataFrame:
-    ids = [f"doc-{i}" for i in range(len(tokens))]
+def mixture(tokens: list[int], repeats: list[int] | None = None, snapshot: str = "s1") -> pl.DataFrame:
+    prefix = "doc" if snapshot == "s1" else f"{snapshot}-doc"
+    ids = [f"{prefix}-{i}" for i in range(len(tokens))]
     return pl.DataFrame(
         {
             "doc_id": ids,
+            "snapshot": [snapshot] * len(tokens),
             "text_id": [f"text-{i}" for i in range(len(tokens))],
             "order_key": [identity.order_key(5, doc_id) for doc_id in ids],
             "tokens": tokens,
@@ -159,6 +161,28 @@ def test_the_sequences_of_one_book_do_not_follow_each_other():
 def test_sequences_are_named_after_set_shard_and_place():
     plan = plan_shards(mixture([10, 10, 10]), sequence_length=10, sequences_per_shard=2, name="main")
     assert plan.sequences["sequence_id"].to_list() == ["main-00000-000000", "main-00000-000001", "main-00001-000000"]
+
+
+def test_shards_hold_one_snapshot_each_and_a_new_one_leaves_those_before_as_they_are():
+    sizes = {"sequence_length": 64, "sequences_per_shard": 4, "name": "main"}
+    first = mixture([(i * 37) % 150 + 1 for i in range(60)])
+    second = mixture([(i * 31) % 90 + 1 for i in range(50)], snapshot="s2")
+    alone, both = plan_shards(first, **sizes), plan_shards(pl.concat([second, first]), **sizes)
+    assert set(alone.snapshots.values()) == {"s1"}
+    assert list(both.snapshots) == list(range(len(both.snapshots)))
+    assert sorted(set(both.snapshots.values())) == ["s1", "s2"]
+    assert both.only(alone.snapshots).pieces.equals(alone.pieces)
+    assert both.only(alone.snapshots).sequences.equals(alone.sequences)
+    of_second = both.only(both.snapshots.keys() - alone.snapshots.keys())
+    assert set(of_second.pieces["doc_id"]) == set(second["doc_id"])
+    assert of_second.sequences["n_tokens"].sum() == second["tokens"].sum()
+    assert both.fingerprints() == alone.fingerprints() | of_second.fingerprints()
+    assert len(set(both.fingerprints().values())) == len(both.snapshots)
+
+
+def test_a_mixture_without_documents_has_no_shards():
+    plan = plan_shards(mixture([]), sequence_length=10, sequences_per_shard=2, name="main")
+    assert (len(plan.pieces), len(plan.sequences), plan.snapshots, plan.fingerprints()) == (0, 0, {}, {})
 
 
 def test_a_document_that_is_in_the_mixture_twice_is_refused():
