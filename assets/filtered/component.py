@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from assets.annotations import annotation_table, annotations_of
+from assets.annotations import annotations_of
 from assets.checks import audited, balance_audit, check_specs, text_audits
 from assets.column_lineage import each
 from assets.filtered import selection
@@ -19,6 +19,7 @@ from assets.materialization import (
     pinned_version,
     table_metadata,
 )
+from assets.measure import annotation_table
 from assets.plots import waterfall
 from assets.unchanged import already_made
 from lakehouse import schema, select

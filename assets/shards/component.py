@@ -91,9 +91,8 @@ class Shards(Attributes, dg.Component):
             encoder = store.scan(tokenizer, version=inputs[tokenizer]).drop("definition").collect().to_dicts()[0]
             token_files = store.files(tokens, version=inputs[tokens])
             fingerprints = _fingerprints(plan, token_files, [encoder, self.sequence_length])
-            folder, manifest = self._write(store, compute, plan, token_files, encoder, fingerprints)
+            folder, manifest, problems = self._write(store, compute, plan, token_files, encoder, fingerprints)
             in_mixture = int((mixed["tokens"] * mixed["repeats"]).sum())
-            problems = shard.verify_manifest(folder)
             yield from audited(
                 table,
                 [
@@ -142,10 +141,11 @@ class Shards(Attributes, dg.Component):
         token_files: list[Path],
         encoder: dict[str, Any],
         fingerprints: Mapping[str, str],
-    ) -> tuple[Path, dict[str, Any]]:
+    ) -> tuple[Path, dict[str, Any], list[str]]:
         """Write the shard files into a folder named after their content: the same tokens give the same folder.
 
-        Shards that the newest version has too are linked, not written.
+        Shards that the newest version has too are linked, not written. Returns the folder, its manifest, and what is
+        wrong with it.
         """
         scratch = lake.scratch / f"shards-{uuid.uuid4().hex}"
         partial = lake.training / self.name / f".partial-{uuid.uuid4().hex}"
@@ -159,15 +159,15 @@ class Shards(Attributes, dg.Component):
                 dtype=shard.token_type(encoder["vocabulary_size"]),
                 end_of_document=encoder["end_of_document"],
             )
-            written = _take_over(lake, f"shards/{self.name}", fingerprints, partial)
-            new = plan.only(plan.snapshots.keys() - {one.shard for one in written})
+            taken = _take_over(lake, f"shards/{self.name}", fingerprints, partial)
+            new = plan.only(plan.snapshots.keys() - {one.shard for one in taken})
             read = [file for file in token_files if snapshot_of(file) in new.snapshots.values()]
             placing, finishing = shard.lay_out(new, read, shards, scratch)
             task = f"Placing the tokens of shards/{self.name}"
             for _ in compute.run(shard.place_tokens, placing, task=task, name=lambda unit: unit.token_file):
                 pass
             task = f"Writing shards/{self.name}"
-            written += compute.run(shard.finish_shard, finishing, task=task, name=lambda unit: f"shard {unit.shard}")
+            written = compute.run(shard.finish_shard, finishing, task=task, name=lambda unit: f"shard {unit.shard}")
             manifest = shard.write_manifest(
                 partial,
                 name=self.name,
@@ -176,15 +176,16 @@ class Shards(Attributes, dg.Component):
                 tokenizer_id=encoder["tokenizer_id"],
                 vocabulary_size=encoder["vocabulary_size"],
                 end_of_document=encoder["end_of_document"],
-                shards=written,
+                shards=[*taken, *written],
             )
+            problems = shard.verify_manifest(partial, {one.stem for one in taken})
             folder = partial.with_name(configuration_hash(manifest))
             if folder.exists() and shard.verify_manifest(folder):
                 shutil.rmtree(folder)
             # Whole files of the same tokens stay: somebody may be reading them.
             if not folder.exists():
                 os.replace(partial, folder)
-            return folder, manifest
+            return folder, manifest, problems
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
             shutil.rmtree(partial, ignore_errors=True)

@@ -21,7 +21,17 @@ DATABASE = "statistics.duckdb"
 
 _SOURCES = ("dbt_project.yml", "profiles.yml", "models/**/*.*", "tests/**/*.*")
 _MANIFEST, _PARSED = "manifest.json", "partial_parse.msgpack"
-_MODULE = "from dbt.cli.main import cli; cli()"  # the `dbt` command need not be on the PATH
+_SWITCHES = ["--quiet", "--no-use-colors", "--no-version-check", "--no-send-anonymous-usage-stats"]
+_FOLDERS = ["--project-dir", ".", "--profiles-dir", ".", "--target-path", "target", "--log-path", "target"]
+# The `dbt` command need not be on the PATH. A process that is told nothing ends as if nothing had been asked of it.
+_PROGRAM = """
+import json, os, sys
+import dbt.cli.main, dbt.task.build, dbt.adapters.duckdb.impl
+if told := sys.stdin.read():
+    folder, command = json.loads(told)
+    os.chdir(folder)
+    dbt.cli.main.cli(command)
+"""
 
 
 class DbtError(RuntimeError):
@@ -43,6 +53,15 @@ class Built:
 
     models: list[str]
     tests: dict[str, Verdict]
+
+
+_waiting: list[subprocess.Popen[str]] = []
+
+
+def load_early() -> None:
+    """Start dbt now, to wait for the next command: it takes 2 seconds to load, while other work goes on."""
+    if not _waiting:
+        _waiting.append(_start())
 
 
 def fingerprint() -> str:
@@ -138,19 +157,20 @@ def _dbt(*command: str, folder: Path) -> str:
     for path in _files():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(FOLDER / path, folder / path)
-    switches = ["--quiet", "--no-use-colors", "--no-version-check", "--no-send-anonymous-usage-stats"]
-    folders = ["--project-dir", ".", "--profiles-dir", ".", "--target-path", "target", "--log-path", "target"]
-    done = subprocess.run(  # noqa: S603 (no part of the command comes from outside)
-        [sys.executable, "-c", _MODULE, *switches, *command, *folders],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
+    process = _waiting.pop() if _waiting else _start()
+    output, _ = process.communicate(json.dumps([str(folder), [*_SWITCHES, *command, *_FOLDERS]]))
+    return output or f"exit status {process.returncode}"
+
+
+def _start() -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603 (no part of the command comes from outside)
+        [sys.executable, "-P", "-c", _PROGRAM],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        check=False,
     )
-    return done.stdout or f"exit status {done.returncode}"
 
 
 def _one_line(text: str) -> str:

@@ -19,6 +19,7 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG
 from assets.failed_runs import BUILD_TAG, failures_of
 from assets.materialization import SNAPSHOTS, asset_key, recorded, table_name
 from assets.plan import Planner, State, Step, landed_snapshots
+from assets.stats import project as dbt_project
 from assets.unchanged import ONLY_CHANGED
 from lakehouse.cli import failures
 from lakehouse.cli.failures import BuildError, IncompleteBuildError
@@ -246,6 +247,8 @@ class Builder:
 
     def _run(self, step: Step, built: Built, gaps: _Gaps, *, force: bool) -> None:
         job = self._definitions.resolve_implicit_global_asset_job_def()
+        if any(key.path[0] == "stats" for key in step.keys):
+            dbt_project.load_early()
         # The build tries again itself what fails.
         tags = {BUILD_TAG: "true", MAX_RETRIES_TAG: "0"} | ({} if force else {ONLY_CHANGED: "true"})
         try:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,12 @@ def digest(path: Path) -> FileDigest:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return FileDigest(file.tell(), sha256)
+
+
+def digests(files: Iterable[Path]) -> list[FileDigest]:
+    """Size and SHA-256 of each file, several at a time."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return list(threads.map(digest, files))
 
 
 def write_index(prefix: Path, lengths: Sequence[int] | npt.NDArray[np.integer[Any]], dtype: TokenType) -> Digests:

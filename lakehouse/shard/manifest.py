@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lakehouse.shard.formats import FileDigest, digest
+from lakehouse.shard.formats import FileDigest, digests
 from lakehouse.shard.write import ShardFiles
 
 MANIFEST = "manifest.json"
@@ -59,18 +59,17 @@ def take_over(earlier: Path, folder: Path, stems: Collection[str]) -> list[Shard
         manifest = json.loads((earlier / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    taken = []
-    for values in manifest["shards"]:
-        files = {name: FileDigest(**expected) for name, expected in values["files"].items()}
-        if values["stem"] in stems and all(_is_whole(earlier / name, expected) for name, expected in files.items()):
-            for name in files:
-                _link(earlier / name, folder / name)
-            taken.append(ShardFiles(**values | {"files": files}))
+    shards = [
+        ShardFiles(**values | {"files": {name: FileDigest(**stated) for name, stated in values["files"].items()}})
+        for values in manifest["shards"]
+        if values["stem"] in stems
+    ]
+    present = [name for shard in shards for name in shard.files if (earlier / name).is_file()]
+    found = dict(zip(present, digests(earlier / name for name in present), strict=True))
+    taken = [shard for shard in shards if all(found.get(name) == stated for name, stated in shard.files.items())]
+    for name in (name for shard in taken for name in shard.files):
+        _link(earlier / name, folder / name)
     return taken
-
-
-def _is_whole(file: Path, expected: FileDigest) -> bool:
-    return file.is_file() and digest(file) == expected
 
 
 def _link(file: Path, link: Path) -> None:
@@ -81,8 +80,11 @@ def _link(file: Path, link: Path) -> None:
         shutil.copyfile(file, link)
 
 
-def verify_manifest(folder: Path) -> list[str]:
-    """What is wrong with a shard set: one line a problem, none when every file is there and has its checksum."""
+def verify_manifest(folder: Path, verified: Collection[str] = ()) -> list[str]:
+    """What is wrong with a shard set: one line a problem, none when every file is there and has its checksum.
+
+    The files of the shards in `verified` are known to have it: they only have to be there.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -94,13 +96,20 @@ def verify_manifest(folder: Path) -> list[str]:
         found = sum(shard[total] for shard in manifest["shards"])
         if found != manifest[total]:
             problems.append(f"{MANIFEST}: {total} is {manifest[total]}, its shards have {found}.")
-    listed = {file: expected for shard in manifest["shards"] for file, expected in shard["files"].items()}
+    listed = {file for shard in manifest["shards"] for file in shard["files"]}
     present = {path.name for path in folder.iterdir() if path.suffix in _SUFFIXES}
-    problems += [f"{file} is missing." for file in sorted(listed.keys() - present)]
-    problems += [f"{file} is not in the manifest." for file in sorted(present - listed.keys())]
-    for file in sorted(listed.keys() & present):
-        found = asdict(digest(folder / file))
+    problems += [f"{file} is missing." for file in sorted(listed - present)]
+    problems += [f"{file} is not in the manifest." for file in sorted(present - listed)]
+    stated = {
+        file: values
+        for shard in manifest["shards"]
+        if shard["stem"] not in verified
+        for file, values in sorted(shard["files"].items())
+        if file in present
+    }
+    for (file, values), measured in zip(stated.items(), digests(folder / file for file in stated), strict=True):
+        found = asdict(measured)
         problems += [
-            f"{file}: {key} is {found[key]}, not {value}." for key, value in listed[file].items() if found[key] != value
+            f"{file}: {key} is {found[key]}, not {value}." for key, value in values.items() if found[key] != value
         ]
     return problems
