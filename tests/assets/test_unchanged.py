@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,13 +22,18 @@ from lakehouse.lake import Lake
 CHAIN = "+shards/main"
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    """A lake of one snapshot that is built up to the shards."""
-    lake = Lake(tmp_path / "the lake")
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lake = Lake(tmp_path_factory.mktemp("unchanged") / "lake")
     write_archive(lake.landing / "web/s1/a.warc.gz", small_web(0, 20))
     build(lake.root, CHAIN)
-    return lake
+    return lake.root
+
+
+@pytest.fixture
+def lake(built: Path, tmp_path: Path) -> Lake:
+    """A lake of one snapshot that is built up to the shards."""
+    return Lake(shutil.copytree(built, tmp_path / "the lake", symlinks=True))
 
 
 def versions(lake: Lake) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,21 @@ CHAIN = "+shards/main"
 DAY_MILLISECONDS = 24 * 3600 * 1000
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    """A lake whose second build had one page more: two versions of everything up to the shards."""
-    lake = Lake(tmp_path / "the lake")
+@pytest.fixture(scope="module")
+def built_twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lake = Lake(tmp_path_factory.mktemp("maintain") / "lake")
     write_archive(lake.landing / "web/s1/a.warc.gz", small_web(0, 8))
     write_archive(lake.landing / "web/s2/b.warc.gz", small_web(100, 8))
     build(lake.root, CHAIN)
     write_archive(lake.landing / "web/s1/late.warc.gz", [article_page(500)])
     build(lake.root, CHAIN)
-    return lake
+    return lake.root
+
+
+@pytest.fixture
+def lake(built_twice: Path, tmp_path: Path) -> Lake:
+    """A lake whose second build had one page more: two versions of everything up to the shards."""
+    return Lake(shutil.copytree(built_twice, tmp_path / "the lake", symlinks=True))
 
 
 def run(lake: Lake, command, *arguments, **options) -> None:  # type: ignore[no-untyped-def]
