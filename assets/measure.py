@@ -1,4 +1,4 @@
-"""What a worker process does to measure documents, apart from Dagster, which it would take long to import."""
+"""What a worker process does to measure documents, apart from Dagster, which would double its start."""
 
 from dataclasses import dataclass
 from pathlib import Path

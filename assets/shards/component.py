@@ -167,7 +167,9 @@ class Shards(Attributes, dg.Component):
             for _ in compute.run(shard.place_tokens, placing, task=task, name=lambda unit: unit.token_file):
                 pass
             task = f"Writing shards/{self.name}"
-            written = compute.run(shard.finish_shard, finishing, task=task, name=lambda unit: f"shard {unit.shard}")
+            written = list(
+                compute.run(shard.finish_shard, finishing, task=task, name=lambda unit: f"shard {unit.shard}")
+            )
             manifest = shard.write_manifest(
                 partial,
                 name=self.name,

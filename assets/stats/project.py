@@ -55,11 +55,14 @@ class Built:
     tests: dict[str, Verdict]
 
 
-_waiting: list[subprocess.Popen[str]] = []
+_waiting: list[subprocess.Popen[str]] = []  # one at most
 
 
 def load_early() -> None:
-    """Start dbt now, to wait for the next command: it takes 2 seconds to load, while other work goes on."""
+    """Start dbt now, to wait for the next command: it takes 2 seconds to load, while other work goes on.
+
+    It ends with this process, whether it was needed or not.
+    """
     if not _waiting:
         _waiting.append(_start())
 
@@ -157,8 +160,12 @@ def _dbt(*command: str, folder: Path) -> str:
     for path in _files():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(FOLDER / path, folder / path)
-    process = _waiting.pop() if _waiting else _start()
-    output, _ = process.communicate(json.dumps([str(folder), [*_SWITCHES, *command, *_FOLDERS]]))
+    with _waiting.pop() if _waiting else _start() as process:
+        try:
+            output, _ = process.communicate(json.dumps([str(folder), [*_SWITCHES, *command, *_FOLDERS]]))
+        except BaseException:  # a run that is ended takes its folder away, and dbt would go on in it
+            process.kill()
+            raise
     return output or f"exit status {process.returncode}"
 
 

@@ -52,18 +52,14 @@ def test_files_of_a_snapshot_that_did_not_change_are_linked(root: Path) -> None:
     # Every place in the index is in the files, those of both nights.
     rows = Lake(root).scan("shards/main").collect()
     assert rows["shard"].unique().sort().to_list() == [0, 1]
-    assert rows["file"].unique().to_list() != [None]
     assert set(rows["file"]) == {f"main/{after.name}/main-0000{number}" for number in (0, 1)}
 
 
-def test_what_is_linked_is_what_would_be_written(root: Path, tmp_path: Path) -> None:
+def test_what_is_linked_is_what_would_be_written(root: Path) -> None:
     build(root)
     kept = {file.name: file.read_bytes() for file in newest(root).iterdir()}
     shutil.rmtree(root / "training")  # nothing to link
-    lake = Lake(root)
-    commit = lake.last_commit("shards/main")
-    assert commit is not None
-    lake.restore("shards/main", 1)
+    Lake(root).restore("shards/main", 1)
     build(root, "shards/main")
     assert {file.name: file.read_bytes() for file in newest(root).iterdir()} == kept
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -280,6 +282,46 @@ def test_a_model_that_cannot_be_built_is_named_in_one_line(tmp_path: Path) -> No
     ) as error:
         project.build(tmp_path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="/proc is Linux")
+def test_dbt_that_waits_ends_with_the_process_that_started_it() -> None:
+    code = "from assets.stats import project; project.load_early(); print(project._waiting[0].pid); input()"
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-uc", code], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as starter:
+        assert starter.stdout is not None
+        waiting = Path("/proc", starter.stdout.readline().decode().strip())
+        assert is_running(waiting)
+        starter.kill()
+    deadline = time.monotonic() + 30
+    while is_running(waiting):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_dbt_is_ended_with_the_run_that_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def interrupted(process: subprocess.Popen[str], *_: object) -> None:
+        started.append(process)
+        raise KeyboardInterrupt
+
+    duckdb.connect(str(tmp_path / project.DATABASE)).close()
+    project.manifest()  # parsed before, not by what is interrupted
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        project.build(tmp_path)
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
+
+
+def is_running(process: Path) -> bool:
+    """Whether a process of /proc does anything still; one that only waits for its parent to ask does not."""
+    try:
+        return process.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 @pytest.mark.slow
