@@ -169,7 +169,7 @@ def fill(disk: Path) -> Path:
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
-            file.write(b"x" * 4096)
+            file.write(b"x" * 1_000_000)  # at once, before whoever is watched has gone on
     return filler
 
 
@@ -186,7 +186,7 @@ def test_a_disk_that_fills_up_during_the_build_leaves_the_lake_as_it_was(small_d
     write_archive(root / "landing/web/s1/a.warc.gz", small_web())
     build(root, "raw/web")
     before = Lake(root).scan("raw/web").collect()
-    write_archive(root / "landing/web/s1/b.warc.gz", small_web(100, 300))
+    write_archive(root / "landing/web/s1/b.warc.gz", small_web(100, 900))
 
     def fill_when_rows_are_written() -> None:
         written = len(list(root.rglob("raw/web/**/*.parquet")))
@@ -203,7 +203,7 @@ def test_a_disk_that_fills_up_during_the_build_leaves_the_lake_as_it_was(small_d
     assert Lake(root).scan("raw/web").collect().equals(before)
     (small_disk / "filler").unlink()
     assert run("build", "raw/web", root=root).returncode == 0
-    assert Lake(root).scan("raw/web").collect().height == 14 + 302
+    assert Lake(root).scan("raw/web").collect().height == 14 + 902
 
 
 def test_two_files_of_one_name_are_refused_before_any_is_linked(tmp_path: Path) -> None:
