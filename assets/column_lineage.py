@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import dagster as dg
 import pyarrow as pa
 
-from lakehouse import annotate, schema
+from lakehouse import schema
 
 KEY = "dagster/column_lineage"
 """Where Dagster's UI looks for it: in the metadata of a materialisation."""
@@ -36,10 +36,8 @@ def column_lineage(columns: pa.Schema, copied_from: Iterable[str], computed: Com
 
 
 def columns_of(table: str) -> list[str]:
-    """The names of a table's columns, which need not exist yet. Those of statistics are dbt's."""
+    """The names of a table's columns, where its layer says them."""
     declared = schema.layer_of(table).schema
-    if declared is None and table.startswith("annotations/"):
-        declared = schema.annotation_schema(annotate.annotator(table.rpartition("/")[2]).columns)
     return [] if declared is None else list(declared.names)
 
 

@@ -17,12 +17,11 @@ from types import TracebackType
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
 from deltalake.transaction import AddAction
 
 from lakehouse import schema
+from lakehouse.identity import hash_of_file
 
-_HASHED_AT_ONCE = 1 << 20
 # A point lookup reads one row group: 16,384 rows made it 15 times faster than the default of a million.
 ROW_GROUP_ROWS = 16_384
 
@@ -116,7 +115,7 @@ class DataFileWriter:
         if self._writer is None:
             return []
         partition = () if self._snapshot is None else (("snapshot", self._snapshot),)
-        return [DataFile(self._path, self.rows, self._file.stat().st_size, _digest(self._file), partition)]
+        return [DataFile(self._path, self.rows, self._file.stat().st_size, hash_of_file(self._file), partition)]
 
     def _flush(self) -> None:
         table = pa.concat_tables(self._pending)
@@ -152,14 +151,6 @@ def read_batches(file: Path, columns: Sequence[str] | None = None, rows: int = 2
             frame = pl.from_arrow(batch)
             assert isinstance(frame, pl.DataFrame)
             yield frame
-
-
-def _digest(file: Path) -> str:
-    digest = xxhash.xxh3_128()
-    with file.open("rb") as content:
-        while part := content.read(_HASHED_AT_ONCE):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def snapshot_of(file: Path) -> str | None:

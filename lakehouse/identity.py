@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import xxhash
 
 _SEPARATOR = "\x1f"
+_READ_AT_ONCE = 1 << 20
 
 
 def hash_of(*parts: str | int) -> str:
     """Hash of the parts in their order: 32 hexadecimal digits (XXH3, 128 bits)."""
     joined = _SEPARATOR.join(str(part) for part in parts)
     return xxhash.xxh3_128_hexdigest(joined.encode("utf-8", "surrogatepass"))
+
+
+def hash_of_file(file: Path) -> str:
+    """Hash of what is in a file: 32 hexadecimal digits (XXH3, 128 bits)."""
+    digest = xxhash.xxh3_128()
+    with file.open("rb") as content:
+        while part := content.read(_READ_AT_ONCE):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def record_id(source: str, warc_file: str, offset: int) -> str:

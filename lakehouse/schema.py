@@ -39,6 +39,18 @@ LANGUAGE_COLUMNS = [
     pa.field("language_score", pa.float64()),
 ]
 
+EDITS = pa.list_(
+    pa.struct(
+        [
+            pa.field("start", pa.int64()),  # first character, in code points of the text
+            pa.field("end", pa.int64()),  # the one after the last
+            pa.field("rule", pa.string()),  # why
+            pa.field("replacement", pa.string()),  # what stands there instead; "" removes
+        ]
+    )
+)
+"""Edits of one text: spans in order that do not overlap."""
+
 RAW = pa.schema(
     [
         *TEXT_COLUMNS,
@@ -99,6 +111,7 @@ FILTERED = pa.schema(
         pa.field("license", pa.string()),
         *LANGUAGE_COLUMNS,
         pa.field("n_edits", pa.int64(), nullable=False),
+        pa.field("edits", EDITS),  # what was removed and replaced, in characters of the source's text
         pa.field("duplicates", pa.int64(), nullable=False),  # copies that this row stands for, itself included
     ]
 )

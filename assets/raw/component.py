@@ -1,12 +1,14 @@
 """How a raw source is built: archive files in, text documents, the ledger of the rest and a row a file out."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import polars as pl
+import pydantic
 from pydantic import Field
 
-from assets.annotations import annotations_of
+from assets.annotations import annotations_of, check_declarations
 from assets.checks import Audit, audited, balance_audit, check_specs, text_audits
 from assets.materialization import Attributes, asset_spec, materialized, origin_of, table_metadata
 from assets.plots import waterfall
@@ -23,7 +25,12 @@ class RawSource(Attributes, dg.Component):
     """The documents of one source, from the archive files in `landing/<name>/<snapshot>/`."""
 
     name: str = Field(description="Name of the source: `raw/<name>`.")
-    annotators: list[str] = Field(default_factory=list, description="Annotators that measure every document.")
+    annotators: list[str | dict[str, dict[str, Any]]] = Field(
+        default_factory=list,
+        description="Annotators that measure every document: by name, or {name: {kind: kind, setting: value}}.",
+    )
+
+    _declared = pydantic.field_validator("annotators")(check_declarations)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The source's asset and those of its annotations."""

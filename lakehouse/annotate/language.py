@@ -20,6 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from lakehouse import schema
+from lakehouse.annotate.annotator import Annotator
+from lakehouse.annotate.words import Batch
+
 UNDETERMINED = "und"
 
 # Two samples of 500 characters: one from the text's beginning, one from its middle, where pages seldom have menus.
@@ -51,6 +55,27 @@ _LABEL = re.compile(r"(?:__label__)?([A-Za-z]{2,3})(?:[_-].*)?")
 
 class LanguageModelError(ValueError):
     """A language model's file cannot be used. The message names the file."""
+
+
+def language(*, model: str | None = None) -> Annotator:
+    """The language of each text: see `identify`.
+
+    Args:
+        model: file of a fastText model of languages, such as lid.176.ftz; py3langid's without it.
+    """
+    file = Path(model) if model else None
+
+    def measure(batch: Batch) -> pl.DataFrame:
+        return identify(batch.documents["text"].to_list(), file)
+
+    return Annotator(
+        "language",
+        1,
+        tuple(schema.LANGUAGE_COLUMNS),
+        measure,
+        "The language of the text and how sure that is.",
+        files=(file,) if file else (),
+    )
 
 
 def identify(texts: Sequence[str], model: Path | None = None) -> pl.DataFrame:

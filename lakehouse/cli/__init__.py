@@ -8,7 +8,22 @@ import sys
 
 import typer
 
-from lakehouse.cli import build, demo, docs, explore, files, lineage, look, maintain, query, serve, versions
+from lakehouse.cli import (
+    audit,
+    build,
+    demo,
+    docs,
+    explore,
+    files,
+    fit,
+    lineage,
+    look,
+    maintain,
+    query,
+    serve,
+    train,
+    versions,
+)
 from lakehouse.cli.show import errors, escape
 
 app = typer.Typer(
@@ -18,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for module in (demo, build, look, query, explore, docs, lineage, versions, maintain, files, serve):
+for module in (demo, build, look, query, explore, docs, lineage, versions, maintain, fit, audit, files, serve):
     module.add_to(app)
 
 

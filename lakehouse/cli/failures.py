@@ -6,14 +6,17 @@ import difflib
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import dagster as dg
+import yaml
 from pydantic import ValidationError
 
 from assets.failed_runs import one_line
 from assets.materialization import Attributes
 from resources.notify import Failure
 
+_ASSETS = Path(__file__).parents[2] / "assets"
 FULL_DISK = "The disk is full, or nearly. The lake is as it was: free some space and build again."
 _COMPONENT = re.compile(r"component (\S+)\[(\d+)\]|definitions for (\S+)\[(\d+)\]")
 
@@ -40,15 +43,34 @@ def of_definitions(error: BaseException) -> str:
     """What is wrong with the asset graph, with the file, the line and the key where they are known."""
     outer = str(error)
     cause = error
-    while cause.__cause__ is not None:
+    # What we raise says more than what it was raised from.
+    while cause.__cause__ is not None and not is_known(cause):
         cause = cause.__cause__
     if isinstance(cause, ValidationError):
-        return _of_yaml(cause)
+        raised = cause.errors(include_url=False)[0].get("ctx", {}).get("error")
+        if not isinstance(raised, Exception):
+            return _of_yaml(cause)
+        cause = raised
     place = _COMPONENT.search(outer)
     if place is None:
         return one_line(str(cause) or type(cause).__name__)
     folder, number = (place[1], place[2]) if place[1] else (place[3], place[4])
-    return f"assets/{folder}/defs.yaml, block {int(number) + 1}: {one_line(str(cause))}"
+    message = one_line(str(cause))
+    return f"assets/{folder}/defs.yaml:{_line_of(_ASSETS / folder / 'defs.yaml', int(number), message)}: {message}"
+
+
+def _line_of(file: Path, block: int, message: str) -> int:
+    """The line of a block that holds the first name that the message quotes; where there is none, the block's first."""
+    text = file.read_text(encoding="utf-8")
+    # Each block is a document of its own; its first key stands in its first line.
+    node = list(yaml.compose_all(text))[block]
+    first, last = node.start_mark.line, node.end_mark.line
+    lines_of_block = text.splitlines()[first : last + 1]
+    for name in re.findall(r"'([^']+)'", message):
+        for place, line in enumerate(lines_of_block):
+            if name in line.partition(" #")[0]:
+                return first + place + 1
+    return first + 1
 
 
 def is_known(error: BaseException) -> bool:

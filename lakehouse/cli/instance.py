@@ -13,7 +13,7 @@ from pathlib import Path
 
 import dagster as dg
 import sqlalchemy
-import yaml  # type: ignore[import-untyped]
+import yaml
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 

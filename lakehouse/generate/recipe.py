@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 import jinja2.meta
-import yaml  # type: ignore[import-untyped]
+import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 

@@ -1,4 +1,4 @@
-"""A condition is a named rule on one column; deciding applies conditions to measured documents.
+"""A rule is a named condition on columns; deciding applies rules to measured documents.
 
 Nothing here reads text: what another threshold would drop can be asked of the stored columns.
 """
@@ -6,8 +6,8 @@ Nothing here reads text: what another threshold would drop can be asked of the s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -18,14 +18,40 @@ class RuleError(ValueError):
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column that a rule looks at. `annotator` is who measures it; None where it comes with the document."""
+
+    name: str
+    annotator: str | None = None
+
+    @property
+    def qualified(self) -> str:
+        """Its name among the measured documents of a set: `gopher_quality.n_words`."""
+        return f"{self.annotator}.{self.name}" if self.annotator else self.name
+
+    def found_in(self, names: Sequence[str]) -> str:
+        """Its name in a frame that may have it with or without the annotator.
+
+        Raises:
+            KeyError: the frame has neither.
+        """
+        for name in (self.qualified, self.name):
+            if name in names:
+                return name
+        raise KeyError(self.name)
+
+
+@dataclass(frozen=True)
 class Condition:
-    """What a document must satisfy: its value in `column` is at least, at most, or one of something.
+    """What a document must satisfy: its value in `column` is at least, at most, or one of something, or is not there.
 
     Attributes:
         rule: name in the reject ledger.
         stage: stage in the reject ledger.
-        at_least, at_most, one_of: exactly one is given; bounds are allowed values themselves.
+        at_least, at_most, one_of, absent: exactly one is given; bounds are allowed values themselves.
         annotator: who measures `column`; None where it comes with the document.
+        by_language: another bound for documents of some languages.
+        evidence_column: what the ledger shows as evidence, of the same annotator, where it is not `column`.
     """
 
     rule: str
@@ -34,92 +60,124 @@ class Condition:
     at_least: float | None = None
     at_most: float | None = None
     one_of: tuple[str, ...] | None = None
+    absent: bool = False
     annotator: str | None = None
+    by_language: tuple[tuple[str, float], ...] = ()
+    evidence_column: str | None = None
 
     def __post_init__(self) -> None:
-        if sum(test is not None for test in (self.at_least, self.at_most, self.one_of)) != 1:
-            raise RuleError(f"rule {self.rule!r} needs exactly one of at_least, at_most and one_of.")
+        if sum(test is not None for test in (self.at_least, self.at_most, self.one_of, self.absent or None)) != 1:
+            raise RuleError(f"rule {self.rule!r} needs exactly one of at_least, at_most, one_of and absent.")
 
     @property
-    def threshold(self) -> float | None:
-        """The bound; None where membership is asked."""
-        return self.at_most if self.at_least is None else self.at_least
+    def columns(self) -> tuple[Column, ...]:
+        """What it looks at."""
+        looked_at = {self.column: None, **({self.evidence_column: None} if self.evidence_column else {})}
+        language = (Column("language"),) if self.by_language else ()
+        return (*(Column(name, self.annotator) for name in looked_at), *language)
 
-    def fails(self) -> pl.Expr:
-        """Whether a document fails. One whose value is null (or not a number) does not: there is nothing to judge."""
+    def verdict(self, names: Sequence[str]) -> Verdict:
+        """How documents with columns of these names are judged. One whose value is null (or not a number) passes."""
+        found = pl.col(Column(self.column, self.annotator).found_in(names))
+        evidence: pl.Expr = pl.lit(None, pl.String)
+        if self.evidence_column:
+            evidence = pl.col(Column(self.evidence_column, self.annotator).found_in(names)).cast(pl.String)
         if self.one_of is not None:
-            holds = pl.col(self.column).is_in(self.one_of)
-        elif self.at_least is not None:
-            holds = self._number() >= self.at_least
-        else:
-            holds = self._number() <= self.at_most
-        return (~holds).fill_null(False)
+            return Verdict(~found.is_in(self.one_of), evidence=found)
+        if self.absent:
+            return Verdict(found.is_not_null(), evidence=evidence if self.evidence_column else found.cast(pl.String))
+        number, bound = found.cast(pl.Float64).fill_nan(None), self._bound()
+        holds = number >= bound if self.at_least is not None else number <= bound
+        return Verdict(~holds, value=number, threshold=bound, evidence=evidence)
 
-    def value(self) -> pl.Expr:
-        """The measured number; null where membership is asked."""
-        return self._number() if self.one_of is None else pl.lit(None, pl.Float64)
-
-    def evidence(self) -> pl.Expr:
-        """What was found where membership is asked; null otherwise."""
-        return pl.lit(None, pl.String) if self.one_of is None else pl.col(self.column)
-
-    def _number(self) -> pl.Expr:
-        return pl.col(self.column).cast(pl.Float64).fill_nan(None)
+    def _bound(self) -> pl.Expr:
+        usual = pl.lit(self.at_most if self.at_least is None else self.at_least, pl.Float64)
+        if not self.by_language:
+            return usual
+        languages, bounds = zip(*self.by_language, strict=True)
+        return pl.col("language").replace_strict(languages, bounds, default=usual, return_dtype=pl.Float64)
 
 
-def required_annotators(conditions: Sequence[Condition]) -> set[str]:
-    """Names of the annotators that must have measured the documents before a decision."""
-    return {condition.annotator for condition in conditions if condition.annotator is not None}
+@dataclass(frozen=True)
+class Expression:
+    """A rule of one's own: a document stays where an SQL expression over its columns is true, or null.
 
-
-def parameters(conditions: Sequence[Condition]) -> list[dict[str, Any]]:
-    """The conditions as plain JSON values, in order, for a configuration hash."""
-    return [
-        {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value is not None}
-        for given in map(dataclasses.asdict, conditions)
-    ]
-
-
-def decide(measured: pl.DataFrame, conditions: Sequence[Condition]) -> pl.DataFrame:
-    """Decide which documents are kept.
-
-    Args:
-        measured: n rows with doc_id and the column of each condition.
-        conditions: in the order in which they take the blame.
-
-    Returns:
-        n rows in the same order: doc_id; kept; stage, rule, value, threshold and evidence of the first condition that
-        failed (null for kept documents); failed, the rules of all that did.
-
-    Raises:
-        RuleError: a column is missing.
+    Attributes:
+        where: an expression of DuckDB.
+        value: an expression for the number that the ledger shows; null without it.
+        columns: what both look at.
     """
-    for condition in conditions:
-        if condition.column not in measured.columns:
-            raise RuleError(
-                f"rule {condition.rule!r} looks at the column {condition.column!r}, which these documents don't have."
-            )
-    fails = [f"fails {place}" for place in range(len(conditions))]  # no column of a document has a space in its name
-    marked = measured.with_columns(
-        condition.fails().alias(mark) for mark, condition in zip(fails, conditions, strict=True)
-    )
 
-    def of_first_failure(values: list[pl.Expr], data_type: type[pl.DataType]) -> pl.Expr:
-        found = pl.lit(None, data_type)
-        for mark, value in zip(reversed(fails), reversed(values), strict=True):
-            found = pl.when(mark).then(value.cast(data_type)).otherwise(found)
-        return found
+    rule: str
+    where: str
+    value: str | None
+    columns: tuple[Column, ...]
+    stage: str = "own"
 
-    return marked.select(
-        "doc_id",
-        kept=~pl.any_horizontal(pl.lit(False), *fails),
-        stage=of_first_failure([pl.lit(condition.stage) for condition in conditions], pl.String),
-        rule=of_first_failure([pl.lit(condition.rule) for condition in conditions], pl.String),
-        value=of_first_failure([condition.value() for condition in conditions], pl.Float64),
-        threshold=of_first_failure([pl.lit(condition.threshold) for condition in conditions], pl.Float64),
-        evidence=of_first_failure([condition.evidence() for condition in conditions], pl.String),
-        failed=pl.concat_list(
-            pl.lit(None, pl.String),
-            *(pl.when(mark).then(pl.lit(one.rule)) for mark, one in zip(fails, conditions, strict=True)),
-        ).list.drop_nulls(),
-    )
+    def verdict(self, names: Sequence[str]) -> Verdict:
+        """How documents are judged that the expressions were evaluated for."""
+        value = pl.col(f"{self.rule} value") if self.value else pl.lit(None, pl.Float64)
+        return Verdict(~pl.col(f"{self.rule} holds"), value=value)
+
+    @property
+    def evaluated(self) -> Mapping[str, str]:
+        """The expressions that must be evaluated before a verdict, by the name of their column."""
+        return {f"{self.rule} holds": self.where} | ({f"{self.rule} value": self.value} if self.value else {})
+
+
+@dataclass(frozen=True)
+class Top:
+    """Keep the best share of the documents that pass all rules, exactly; ties fall by a seeded hash of the text.
+
+    Attributes:
+        share: of the documents of each group; half a document counts as one.
+        by: an expression of DuckDB: the score. Documents without one come last.
+        per: columns whose values make the groups; all documents of a snapshot are one group without them.
+        columns: what `by` and `per` look at.
+    """
+
+    rule: str
+    share: float
+    by: str
+    per: tuple[str, ...]
+    seed: int
+    columns: tuple[Column, ...]
+    stage: str = "percentile"
+
+    @property
+    def evaluated(self) -> Mapping[str, str]:
+        """The score, by the name of its column."""
+        return {f"{self.rule} score": self.by}
+
+
+Rule = Condition | Expression | Top
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Expressions over measured documents: whether one fails, and what the ledger says of it.
+
+    A document of which `fails` is null passes: there is nothing to judge.
+    """
+
+    fails: pl.Expr
+    value: pl.Expr = field(default_factory=lambda: pl.lit(None, pl.Float64))
+    threshold: pl.Expr = field(default_factory=lambda: pl.lit(None, pl.Float64))
+    evidence: pl.Expr = field(default_factory=lambda: pl.lit(None, pl.String))
+
+
+def required_annotators(rules: Sequence[Rule]) -> set[str]:
+    """Names of the annotators that must have measured the documents before a decision."""
+    return {column.annotator for rule in rules for column in rule.columns if column.annotator is not None}
+
+
+def parameters(rules: Sequence[Rule]) -> list[dict[str, Any]]:
+    """The rules as plain JSON values, in order, for a configuration hash."""
+    return [
+        {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in given.items()
+            if value is not None and value is not False and value != ()
+        }
+        for given in map(dataclasses.asdict, rules)
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -23,7 +24,7 @@ DOCUMENTS = pl.DataFrame(
 def test_an_unknown_annotator_is_refused_with_a_suggestion() -> None:
     with pytest.raises(AnnotatorError, match=r"'gopher_qualty' is unknown\. Did you mean 'gopher_quality'"):
         annotate.annotator("gopher_qualty")
-    with pytest.raises(AnnotatorError, match="There are gopher_quality, language"):
+    with pytest.raises(AnnotatorError, match="There are bad_words, c4, "):
         annotate.annotator("zzz")
 
 
@@ -42,19 +43,82 @@ def test_a_measurement_replaces_a_column_of_the_same_name() -> None:
     assert annotated["stop_words"].to_list() == [2, 0]
 
 
-@pytest.mark.parametrize("name", annotate.ANNOTATORS)
+# Kinds that need no file or list of the user's.
+PLAIN = [
+    name for name in annotate.KINDS if name not in ("bad_words", "fasttext_classifier", "perplexity", "url_lists")
+]
+NEEDED = {"url": "http://a.test/x.py", "host": "a.test"}
+
+
+@pytest.mark.parametrize("name", PLAIN)
 def test_every_annotator_keeps_its_word_about_columns_and_types(name: str) -> None:
     one = annotate.annotator(name)
     assert one.name == name
-    for documents in (DOCUMENTS, DOCUMENTS.clear()):
-        (table,) = annotate.measure_all(documents, [one])
-        assert table.height == documents.height
+    documents = DOCUMENTS.with_columns(**{needed: pl.lit(NEEDED[needed]) for needed in one.needs})
+    for frame in (documents, documents.clear()):
+        (table,) = annotate.measure_all(frame, [one])
+        assert table.height == frame.height
         assert table.schema == schema.empty(pa.schema(one.columns)).schema
 
 
 def test_every_column_is_measured_by_one_annotator() -> None:
-    names = [field.name for one in annotate.ANNOTATORS.values() for field in one.columns]
+    names = [field.name for one in map(annotate.annotator, PLAIN) for field in one.columns]
     assert len(names) == len(set(names))
+
+
+def test_an_annotator_can_be_pinned_to_a_version_and_have_a_name_of_its_own() -> None:
+    version = annotate.annotator("language").version
+    assert annotate.annotator(f"language@{version}").name == "language"
+    with pytest.raises(AnnotatorError, match=f"language has version {version}, not 99"):
+        annotate.annotator("language@99")
+    assert annotate.annotator({"tongue": {"kind": "language"}}).name == "tongue"
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"language": {"modle": "x"}}, "'language' has no setting 'modle'. Did you mean 'model'"),
+        ({"mine": {"kind": "no.such.module:thing"}}, "'no.such.module:thing' cannot be imported: No module named"),
+        ({"mine": {"kind": "lakehouse.annotate:nothing"}}, "cannot be imported"),
+        ({"mine": {"kind": "lakehouse.annotate:identify", "texts": []}}, r"put @measures\(…\) before the function"),
+        ({"mine": "language"}, "'language' is no mapping of settings"),
+        ({"a": {}, "b": {}}, "is neither a name nor"),
+        ({"My Own": {"kind": "language"}}, "'My Own' is not allowed"),
+        ({"bad_words": {}}, "'bad_words' needs the setting 'lists'"),
+    ],
+)
+def test_a_declaration_that_makes_no_sense_is_refused(declared: Any, message: str) -> None:
+    with pytest.raises((AnnotatorError, schema.TableNameError), match=message):
+        annotate.annotator(declared)
+
+
+@annotate.measures({"n_marks": "int64"}, version=3, needs=["host"])
+def marks(documents: pl.DataFrame, *, mark: str = "?") -> pl.DataFrame:
+    """How many question marks a text has.
+
+    More of it is not shown.
+    """
+    return documents.select(n_marks=pl.col("text").str.count_matches(mark, literal=True))
+
+
+def test_an_annotator_of_ones_own_is_a_function_with_settings() -> None:
+    place = f"{__name__}:marks"
+    one = annotate.annotator(place)
+    assert (one.name, one.version, one.needs) == ("marks", 3, ("host",))
+    assert one.description == "How many question marks a text has."
+    documents = DOCUMENTS.with_columns(host=pl.lit("a"))
+    assert annotate.annotate(documents, [one])["n_marks"].to_list() == [0, 0]
+    stops = annotate.annotator({"stops": {"kind": place, "mark": "."}})
+    assert annotate.annotate(documents, [stops])["n_marks"].to_list() == [1, 1]
+    with pytest.raises(AnnotatorError, match=r"has no setting 'makr'\. Did you mean 'mark'"):
+        annotate.annotator({"stops": {"kind": place, "makr": "."}})
+    with pytest.raises(AnnotatorError, match="documents have no column 'host'"):
+        annotate.annotate(DOCUMENTS, [one])
+
+
+def test_a_type_that_arrow_does_not_know_is_refused() -> None:
+    with pytest.raises(AnnotatorError, match="column 'x': 'integer' is no Arrow type"):
+        annotate.measures({"x": "integer"})
 
 
 def test_documents_without_language_or_text_are_refused() -> None:

@@ -103,7 +103,12 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("right", "wrong", "message"),
     [
         ("languages:", "langauges:", "defs.yaml:6: key 'langauges' is unknown. Did you mean 'languages'?"),
-        ("gopher_quality]", "gopher_qualty]", "Did you mean 'gopher_quality'?"),
+        ("gopher_quality]", "gopher_qualty]", "defs.yaml:7: rule 'gopher_qualty' is unknown. Did you mean 'gopher_quality'?"),
+        (
+            "gopher_quality]",
+            "gopher_quality, {long: {where: n_wrods > 1}}]",
+            "defs.yaml:7: rule 'long': documents and their annotators have no column 'n_wrods'. Did you mean 'n_words'?",
+        ),
         ("source: raw/web", "source: row/web", "is neither raw/… nor filtered/…"),
         ("min_score: 0.65", "min_score: 7", "less than or equal to 1"),
         ("  name: web_clean", "  name: Web Clean", "'Web Clean' is not allowed"),

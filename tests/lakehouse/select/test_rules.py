@@ -48,7 +48,7 @@ def test_one_threshold_can_be_changed_and_the_others_stay() -> None:
     ("rules", "message"),
     [
         (["gopher_qualty"], "'gopher_qualty' is unknown. Did you mean 'gopher_quality'"),
-        (["zzz"], "'zzz' is unknown. There are consent, gopher_quality"),
+        (["zzz"], "'zzz' is unknown. There are consent, url, gopher_quality"),
         ([{"gopher_quality": {"min_word": 1}}], "no threshold 'min_word'. Did you mean 'min_words'"),
         ([{"consent": {"min_words": 1}}], "'consent' has no thresholds, so 'min_words' cannot be set"),
         (["consent", {"consent": {}}], "'consent' is named twice"),
