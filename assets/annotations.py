@@ -1,12 +1,14 @@
 """Measurements of a set's documents: one narrow table an annotator, all filled in one pass over the text."""
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
 
+from assets.classifiers.models import with_model_folders
 from assets.column_lineage import each
 from assets.materialization import SNAPSHOTS, asset_key, asset_spec, materialized, origin_of, pinned_version
 from assets.measure import AnnotationUnit, annotation_table, measure_file, merge_surveys, survey_file
@@ -68,10 +70,10 @@ def annotations_of(table: str, declared: Sequence[Declaration]) -> list[dg.Asset
                 yield from made
             else:
                 waiting[target] = inputs
+        # A worker loads a classifier from a folder, not from its table.
+        asked = [with_model_folders(declarations[target], store, inputs) for target, inputs in waiting.items()]
         files = store.files(table, version=version, snapshot=snapshot)
-        work = AnnotationUnit(
-            store.root, table, snapshot, store.root, 0, tuple(declarations[target] for target in waiting)
-        )
+        work = AnnotationUnit(store.root, table, snapshot, store.root, 0, tuple(asked))
         results = _measured(store, compute, work, files)
         for target, inputs in waiting.items():
             annotator = annotators[target]
@@ -106,15 +108,14 @@ def _check(table: str, declared: Sequence[Declaration], annotators: Mapping[str,
 
 
 def _spec(table: str, target: str, annotator: Annotator) -> dg.AssetSpec:
-    # Lists and models count by what is in them, wherever they lie.
+    # Lists and models count by what is in them, wherever they lie; settings count in their order.
     contents = {file: _content(annotator, file) for file in annotator.files}
+    settings = json.dumps(_with_contents(annotator.settings, contents), default=str)
     return asset_spec(
         target,
         deps=[table, *annotator.tables],
         code=str(annotator.version),
-        configuration=[_with_contents(annotator.settings, contents), sorted(contents.values())]
-        if contents
-        else annotator.settings,
+        configuration=[settings, sorted(contents.values())],
         description=annotator.description,
         columns=schema.annotation_schema(annotator.columns),
         copied_from=[table],

@@ -20,6 +20,9 @@ from lakehouse.commits import Commit, in_effect, rows_changed
 from lakehouse.identity import hash_of
 from lakehouse.lake import Lake
 
+_KEPT = ("tokenizers", "classifiers", "examples")
+"""Layers that are kept until their settings change: what was encoded or scored with them must stay comparable."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -142,7 +145,7 @@ class Planner:
             return "its settings or its code changed"
         if self._recorded(key, snapshot) != commit.data_version:
             return "its last run did not finish"
-        if key.path[0] == "tokenizers":
+        if key.path[0] in _KEPT:
             return None
         for parent in sorted(node.parent_keys):
             if any((parent, part) in stale for part in self._read_parts(key, parent, snapshot)):

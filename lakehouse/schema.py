@@ -152,6 +152,29 @@ SYNTHETIC = pa.schema(
     ]
 )
 
+CLASSIFIERS = pa.schema(
+    [
+        pa.field("classifier_id", pa.string(), nullable=False),  # hash of the model and its card
+        pa.field("model", pa.binary(), nullable=False),  # the fastText model's file
+        pa.field("model_hash", pa.string(), nullable=False),  # XXH3 of it
+        pa.field("card", pa.string(), nullable=False),  # JSON: labels, text form, calibration, parameters, seed
+        pa.field("metrics", pa.string(), nullable=False),  # JSON: figures on the test part
+        pa.field("roc_auc", pa.float64(), nullable=False),  # on the test part
+        pa.field("seed", pa.int64(), nullable=False),
+    ]
+)
+
+EXAMPLES = pa.schema(
+    [
+        pa.field("text_id", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),  # train, validation or test
+        pa.field("source", pa.string(), nullable=False),  # the file or the table that it came from
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("score", pa.float64(), nullable=False),  # probability of the positive label
+    ]
+)
+
 TOKENIZERS = pa.schema(
     [
         pa.field("tokenizer_id", pa.string(), nullable=False),  # SHA-256 of the definition
@@ -241,6 +264,8 @@ LAYERS = {
     "rejects": Layer(REJECTS, BY_SNAPSHOT, "the reject ledger: what was dropped, where, by which rule"),
     "generations": Layer(GENERATIONS, (), "the journal of model calls"),
     "synthetic": Layer(SYNTHETIC, BY_SNAPSHOT, "accepted generated documents"),
+    "classifiers": Layer(CLASSIFIERS, (), "trained classifiers of texts, one row each"),
+    "examples": Layer(EXAMPLES, (), "what classifiers were trained and judged on"),
     "tokenizers": Layer(TOKENIZERS, (), "tokenizer definitions"),
     "tokens": Layer(TOKENS, BY_SNAPSHOT, "token ids of each candidate document of a mixture"),
     "mixtures": Layer(MIXTURES, (), "which documents are trained on, how often, in which order"),

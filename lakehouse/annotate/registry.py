@@ -60,7 +60,8 @@ def annotator(declared: Declaration) -> Annotator:
     Raises:
         AnnotatorError: there is no such kind, or it cannot be set up like this.
     """
-    return _made(json.dumps(declared, sort_keys=True, default=str))
+    # The order of settings may mean something: the first list that matches counts.
+    return _made(json.dumps(declared, default=str))
 
 
 @cache

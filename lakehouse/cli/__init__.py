@@ -33,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for module in (demo, build, look, query, explore, docs, lineage, versions, maintain, fit, audit, files, serve):
+for module in (demo, build, look, query, explore, docs, lineage, versions, maintain, fit, train, audit, files, serve):
     module.add_to(app)
 
 

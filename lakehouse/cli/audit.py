@@ -66,5 +66,8 @@ def _for_spreadsheets(sample: pl.DataFrame) -> pl.DataFrame:
     """A page's text must not become a formula of the program that shows the table."""
     shown = pl.col("text", "url")
     return sample.with_columns(
-        pl.when(shown.str.contains(r"^[=+\-@\t\r]")).then(pl.concat_str(pl.lit("'"), shown)).otherwise(shown).name.keep()
+        pl.when(shown.str.contains(r"^[=+\-@\t\r]"))
+        .then(pl.concat_str(pl.lit("'"), shown))
+        .otherwise(shown)
+        .name.keep()
     )

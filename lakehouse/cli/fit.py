@@ -33,6 +33,9 @@ def fit_thresholds(
     ] = "tail",
     tail: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the reference that a rule may drop.")] = 0.1,
     min_documents: Annotated[int, typer.Option(min=2, help="Languages with fewer documents are left out.")] = 100,
+    every: Annotated[
+        bool, typer.Option(help="Fit also what does not depend on how a language is written, such as text lengths.")
+    ] = False,
     languages_out: Annotated[
         Path | None, typer.Option(help="Also write the frequent words of each language here, as stop words.")
     ] = None,
@@ -56,7 +59,7 @@ def fit_thresholds(
         document = {language: {"stop_words": " ".join(words)} for language, words in stop_words.items()}
         _write(languages_out, document, "Stop words: the most frequent words of reference texts, by language.")
     measured = pl.concat(_measured(_texts(reference), names, languages_out))
-    fitted = fit.fit_thresholds(measured, names, method=method, tail=tail, min_documents=min_documents)  # type: ignore[arg-type]
+    fitted = fit.fit_thresholds(measured, names, method=method, tail=tail, min_documents=min_documents, every=every)  # type: ignore[arg-type]
     if not fitted:
         sizes = measured.group_by("language").len().sort("language").rows()
         raise LakeError(f"No language has {min_documents} documents: {dict(sizes)}. Give more, or --min-documents.")

@@ -6,7 +6,7 @@ Nothing here reads text: what another threshold would drop can be asked of the s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ class Column:
         """Its name among the measured documents of a set: `gopher_quality.n_words`."""
         return f"{self.annotator}.{self.name}" if self.annotator else self.name
 
-    def found_in(self, names: Sequence[str]) -> str:
+    def found_in(self, names: Collection[str]) -> str:
         """Its name in a frame that may have it with or without the annotator.
 
         Raises:
@@ -76,16 +76,18 @@ class Condition:
         language = (Column("language"),) if self.by_language else ()
         return (*(Column(name, self.annotator) for name in looked_at), *language)
 
-    def verdict(self, names: Sequence[str]) -> Verdict:
-        """How documents with columns of these names are judged. One whose value is null (or not a number) passes."""
-        found = pl.col(Column(self.column, self.annotator).found_in(names))
-        evidence: pl.Expr = pl.lit(None, pl.String)
-        if self.evidence_column:
-            evidence = pl.col(Column(self.evidence_column, self.annotator).found_in(names)).cast(pl.String)
+    def verdict(self, columns: Mapping[str, pl.DataType]) -> Verdict:
+        """How documents with these columns are judged. One whose value is null (or not a number) passes."""
+        name = Column(self.column, self.annotator).found_in(columns)
+        found, evidence = pl.col(name), pl.lit(None, pl.String)
+        shown = Column(self.evidence_column or self.column, self.annotator).found_in(columns)
+        if self.evidence_column or self.absent or self.one_of is not None:
+            is_list = columns[shown].base_type() == pl.List
+            evidence = pl.col(shown).list.join(", ") if is_list else pl.col(shown).cast(pl.String)
         if self.one_of is not None:
-            return Verdict(~found.is_in(self.one_of), evidence=found)
+            return Verdict(~found.is_in(self.one_of), evidence=evidence)
         if self.absent:
-            return Verdict(found.is_not_null(), evidence=evidence if self.evidence_column else found.cast(pl.String))
+            return Verdict(found.is_not_null(), evidence=evidence)
         number, bound = found.cast(pl.Float64).fill_nan(None), self._bound()
         holds = number >= bound if self.at_least is not None else number <= bound
         return Verdict(~holds, value=number, threshold=bound, evidence=evidence)
@@ -114,7 +116,7 @@ class Expression:
     columns: tuple[Column, ...]
     stage: str = "own"
 
-    def verdict(self, names: Sequence[str]) -> Verdict:
+    def verdict(self, columns: Mapping[str, pl.DataType]) -> Verdict:
         """How documents are judged that the expressions were evaluated for."""
         value = pl.col(f"{self.rule} value") if self.value else pl.lit(None, pl.Float64)
         return Verdict(~pl.col(f"{self.rule} holds"), value=value)

@@ -30,7 +30,7 @@ def decide(measured: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
         if isinstance(rule, Expression | Top):
             measured = expressions.evaluated(measured, rule.evaluated, _sql_columns(rule))
     judging = [rule for rule in rules if not isinstance(rule, Top)]
-    verdicts = _blamed(measured, judging, [rule.verdict(measured.columns) for rule in judging])
+    verdicts = _blamed(measured, judging, [rule.verdict(measured.schema) for rule in judging])
     for rule in rules:
         if isinstance(rule, Top):
             verdicts = _share_kept(measured, verdicts, rule)

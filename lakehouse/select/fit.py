@@ -29,6 +29,7 @@ def fit_thresholds(
     method: Method = "tail",
     tail: float = 0.1,
     min_documents: int = 100,
+    every: bool = False,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Fit the thresholds of rule sets to each language of a reference corpus.
 
@@ -40,10 +41,11 @@ def fit_thresholds(
             standard deviations from the mean; median_ratio: by the ratio of the medians.
         tail: share of the reference that each rule may drop.
         min_documents: languages with fewer documents are left out.
+        every: fit also what does not depend on how a language is written, such as how long texts are.
 
     Returns:
         {language: {rule set: {threshold: value}}}, as `resolve` takes it. A threshold is left out where nothing is
-        measured in a language: stop words without a list.
+        measured in a language (stop words without a list), and where the reference has no tail: most has one value.
 
     Raises:
         RuleError: a rule set is unknown, a column is missing, or there is too little English for the method.
@@ -65,6 +67,8 @@ def fit_thresholds(
         own = measured.filter(pl.col("language") == language)
         for name in rule_sets:
             for threshold in RULE_SETS[name].thresholds:
+                if not every and not threshold.of_language:
+                    continue
                 value = _fit(threshold, own, english, method, tail)
                 if value is not None:
                     fitted.setdefault(language, {}).setdefault(name, {})[threshold.key] = value
@@ -80,6 +84,8 @@ def _fit(threshold: Threshold, own: pl.DataFrame, english: pl.DataFrame, method:
     is_least = threshold.key.startswith("min_")
     if method == "tail":
         fitted = np.quantile(values, tail if is_least else 1 - tail)
+        if fitted == (values.max() if is_least else values.min()):
+            return None
     elif method == "quantile":
         fitted = np.quantile(values, np.mean(model < threshold.default if is_least else model <= threshold.default))
     elif method == "mean_std":

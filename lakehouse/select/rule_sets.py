@@ -21,6 +21,7 @@ class Threshold:
     Attributes:
         highest: the greatest value that the column can have: 1 for a share.
         evidence: the column that the ledger shows beside the value.
+        of_language: whether the value depends on how a language is written, so that it is worth fitting to each.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Threshold:
     default: float
     highest: float = math.inf
     evidence: str | None = None
+    of_language: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,12 @@ class RuleSet:
     version: int = 1
 
 
-def _share(key: str, default: float, column: str | None = None) -> Threshold:
-    return Threshold(key, column or key[4:], default, highest=1)
+def _share(key: str, default: float, *, of_language: bool = False) -> Threshold:
+    return Threshold(key, key[4:], default, highest=1, of_language=of_language)
+
+
+def _of_language(key: str, column: str, default: float) -> Threshold:
+    return Threshold(key, column, default, of_language=True)
 
 
 # Rae et al., Scaling Language Models: Methods, Analysis & Insights from Training Gopher, appendix A1.1.
@@ -63,13 +69,13 @@ _GOPHER_QUALITY = RuleSet(
     "gopher_quality",
     (
         *_WORDS,
-        Threshold("min_mean_word_length", "mean_word_length", 3),
-        Threshold("max_mean_word_length", "mean_word_length", 10),
+        _of_language("min_mean_word_length", "mean_word_length", 3),
+        _of_language("max_mean_word_length", "mean_word_length", 10),
         Threshold("max_hash_ratio", "hash_ratio", 0.1),
         Threshold("max_ellipsis_ratio", "ellipsis_ratio", 0.1),
         *_LINES,
-        _share("min_alpha_words", 0.8),
-        Threshold("min_stop_words", "stop_words", 2),
+        _share("min_alpha_words", 0.8, of_language=True),
+        _of_language("min_stop_words", "stop_words", 2),
     ),
 )
 # The same as DataTrove and FineWeb count: over segments, and over all lines, blank ones too.
@@ -81,14 +87,14 @@ _GOPHER_QUALITY_FINEWEB = RuleSet(
     (
         Threshold("min_segment_words", "segment_words", 50),
         Threshold("max_segment_words", "segment_words", 100_000),
-        Threshold("min_mean_segment_length", "mean_segment_length", 3),
-        Threshold("max_mean_segment_length", "mean_segment_length", 10),
+        _of_language("min_mean_segment_length", "mean_segment_length", 3),
+        _of_language("max_mean_segment_length", "mean_segment_length", 10),
         Threshold("max_segment_hash_ratio", "segment_hash_ratio", 0.1),
         Threshold("max_segment_ellipsis_ratio", "segment_ellipsis_ratio", 0.1),
         _share("max_bullet_lines_of_all", 0.9),
         _share("max_ellipsis_lines_of_all", 0.3),
-        _share("min_alpha_segments", 0.8),
-        Threshold("min_segment_stop_words", "segment_stop_words", 2),
+        _share("min_alpha_segments", 0.8, of_language=True),
+        _of_language("min_segment_stop_words", "segment_stop_words", 2),
     ),
 )
 _GOPHER_QUALITY_DOLMA = RuleSet(
@@ -98,12 +104,12 @@ _GOPHER_QUALITY_DOLMA = RuleSet(
     "gopher_quality",
     (
         *_WORDS,
-        Threshold("min_median_word_length", "median_word_length", 3),
-        Threshold("max_median_word_length", "median_word_length", 10),
+        _of_language("min_median_word_length", "median_word_length", 3),
+        _of_language("max_median_word_length", "median_word_length", 10),
         _share("max_symbol_words", 0.1),
         *_LINES,
-        _share("min_alpha_words", 0.8),
-        Threshold("min_stop_words_total", "stop_words_total", 2),
+        _share("min_alpha_words", 0.8, of_language=True),
+        _of_language("min_stop_words_total", "stop_words_total", 2),
     ),
 )
 _GOPHER_QUALITY_DCLM = RuleSet(
@@ -113,12 +119,12 @@ _GOPHER_QUALITY_DCLM = RuleSet(
     "gopher_quality",
     (
         *_WORDS,
-        Threshold("min_mean_word_length", "mean_word_length", 3),
-        Threshold("max_mean_word_length", "mean_word_length", 10),
+        _of_language("min_mean_word_length", "mean_word_length", 3),
+        _of_language("max_mean_word_length", "mean_word_length", 10),
         Threshold("max_symbol_ratio", "symbol_ratio", 0.1),
         *_LINES,
-        _share("min_alpha_words", 0.8),
-        Threshold("min_stop_words_total", "stop_words_total", 2),
+        _share("min_alpha_words", 0.8, of_language=True),
+        _of_language("min_stop_words_total", "stop_words_total", 2),
     ),
 )
 
@@ -136,8 +142,8 @@ def _repetition(name: str, first: str, top: str) -> RuleSet:
             _share(f"max_{first}_paragraph_characters", 0.2),
             _share(f"max_{first}_lines", 0.3),
             _share(f"max_{first}_line_characters", 0.2),
-            *(_share(f"max_{top}_{n}_gram", share) for n, share in shares[0].items()),
-            *(_share(f"max_{first}_{n}_grams", share) for n, share in shares[1].items()),
+            *(_share(f"max_{top}_{n}_gram", share, of_language=True) for n, share in shares[0].items()),
+            *(_share(f"max_{first}_{n}_grams", share, of_language=True) for n, share in shares[1].items()),
         ),
     )
 
@@ -176,10 +182,10 @@ _FINEWEB = RuleSet(
     "fineweb_",
     "fineweb",
     (
-        _share("min_punctuated_lines", 0.12),
-        _share("max_short_lines", 0.67),
+        _share("min_punctuated_lines", 0.12, of_language=True),
+        _share("max_short_lines", 0.67, of_language=True),
         _share("max_duplicate_characters", 0.01),
-        Threshold("max_newlines_per_segment", "newlines_per_segment", 0.3),
+        _of_language("max_newlines_per_segment", "newlines_per_segment", 0.3),
     ),
 )
 # Penedo et al., The RefinedWeb Dataset for Falcon LLM, appendix G.2.

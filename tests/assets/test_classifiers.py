@@ -18,7 +18,6 @@ from archives import REPOSITORY
 from typer.testing import CliRunner
 
 from assets.classifiers.component import Classifier, Examples, Parameters
-from assets.classifiers.layers import LAYERS
 from assets.classifiers.models import model_folder, with_model_folders
 from assets.classifiers.sources import Source, existing_versions
 from lakehouse import annotate, schema
@@ -35,13 +34,6 @@ POOR = "click subscribe amazing free offer now buy wow"
 def sentences(words: str, n: int) -> list[str]:
     draw = random.Random(words)
     return [" ".join(draw.choices([*words.split(), "the", "of", "and", "to"], k=15)) for _ in range(n)]
-
-
-@pytest.fixture(autouse=True)
-def layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, layer in LAYERS.items():
-        if name not in schema.LAYERS:
-            monkeypatch.setitem(schema.LAYERS, name, layer)
 
 
 def fill(lake: Lake, texts: list[str], snapshot: str = "s1") -> None:

@@ -34,6 +34,16 @@ attributes:
     - personal_data
     - shared_lines: {min_documents: 5}
     - questions: {kind: "our_annotators:marks", mark: "?"}
+    - quality: {kind: fasttext_classifier, model: classifiers/quality, label: good}
+"""
+
+CLASSIFIERS = """
+type: assets.classifiers.component.Classifier
+attributes:
+  name: quality
+  positive: {label: good, sources: [good.jsonl]}
+  negative: {label: poor, sources: [poor.jsonl]}
+  auc_at_least: 0.9
 """
 
 FILTERED = """
@@ -55,6 +65,12 @@ attributes:
   duplicates: {method: exact, scope: all_snapshots}
   control: {size: documents, seed: 3}
   alarms: {min_documents: 5, max_loss: {host: 0.9}}
+---
+type: assets.filtered.component.FilteredSet
+attributes:
+  name: web_best
+  source: raw/web
+  rules: [{best: {top: 0.25, by: quality.score}}]
 """
 
 OUR_ANNOTATORS = '''
@@ -72,6 +88,7 @@ def marks(documents: pl.DataFrame, *, mark: str = "!") -> pl.DataFrame:
 WORDS = """river bridge winter letter school garden train village neighbour stone paper window bread music harbour
 market teacher doctor story evening summer farmer carpenter library painter island forest mountain bakery kitchen
 lantern journey message captain orchard meadow shepherd weather clock station""".split()
+SPAM = "cheap click casino winner free offer bonus buy now prize lottery discount credit viagra".split()
 SMALL = "the of and to with that have be from her his our their some every another under near for by".split()
 
 
@@ -115,6 +132,10 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (copy / f"assets/{layer}/defs.yaml").unlink()
     shutil.rmtree(copy / "assets/stats")
     (copy / "our_annotators.py").write_text(OUR_ANNOTATORS)
+    for name, words in (("good", WORDS), ("poor", SPAM)):
+        texts = [" ".join(random.Random(number).choices([*words, *SMALL], k=30)) for number in range(200)]
+        (copy / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (copy / "assets/classifiers/defs.yaml").write_text(CLASSIFIERS)
     (copy / "assets/raw/defs.yaml").write_text(RAW)
     recipes = [select.load_recipe(name).text for name in ("c4", "fineweb", "dolma")]
     (copy / "assets/filtered/defs.yaml").write_text("---".join([FILTERED, *(f"\n{text}" for text in recipes)]))
@@ -150,6 +171,21 @@ def test_own_rules_and_the_best_share_drop_with_value_and_threshold(lake: Lake) 
     assert ledger.filter(pl.col("rule") == "longest").height == 5
     shortest_kept = of(lake, "raw/web").join(of(lake, "filtered/web_edited"), on="doc_id", how="semi")["n_chars"].min()
     assert ledger.filter(pl.col("rule") == "longest")["threshold"].unique().to_list() == [shortest_kept]
+
+
+def test_a_classifier_of_the_lake_scores_documents_and_the_best_stay(lake: Lake) -> None:
+    assert lake.sql("SELECT count(*) FROM classifiers.quality").item() == 1
+    assert lake.sql("SELECT count(DISTINCT split) FROM examples.quality").item() == 3
+    scores = of(lake, "annotations/web/quality").select("doc_id", "score")
+    assert scores["score"].is_between(0, 1).all()
+    kept = of(lake, "filtered/web_best").join(scores, on="doc_id")["score"]
+    dropped = of(lake, "rejects/web_best").join(scores, on="doc_id")["score"]
+    # A quarter of 12 documents.
+    assert len(kept) == 3
+    assert kept.min() >= dropped.max()
+    read = lake.last_commit("annotations/web/quality")
+    assert read is not None
+    assert read.inputs["classifiers/quality"] == lake.version("classifiers/quality")
 
 
 def test_edits_change_the_text_and_can_be_undone_from_raw(lake: Lake) -> None:

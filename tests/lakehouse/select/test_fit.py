@@ -30,11 +30,21 @@ def test_the_tail_drops_the_share_that_is_asked_for() -> None:
             "fineweb": {
                 "min_punctuated_lines": 0.1,
                 "max_short_lines": 0.9,
-                "max_duplicate_characters": 0.9,
                 "max_newlines_per_segment": 0.9,
             }
         }
     }
+
+
+def test_what_does_not_depend_on_the_language_is_fitted_only_when_asked() -> None:
+    fitted = fit.fit_thresholds(reference(de=ELEVEN), ["fineweb"], min_documents=5, every=True)
+    assert fitted["de"]["fineweb"]["max_duplicate_characters"] == 0.9
+
+
+def test_a_reference_without_a_tail_fits_nothing() -> None:
+    # 19 of 20 documents have no short line: dropping whatever has one is not what the reference says.
+    fitted = fit.fit_thresholds(reference(de=[0.0] * 19 + [0.5]), ["fineweb"], min_documents=5)
+    assert "max_short_lines" not in fitted.get("de", {}).get("fineweb", {})
 
 
 def test_a_quantile_is_carried_over() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse import select
@@ -128,6 +128,7 @@ def test_the_best_share_is_taken_of_what_passes_the_other_rules_in_each_group() 
     assert verdicts["rule"].to_list() == ["long", None, "best", None, None, "best"]
 
 
+@settings(deadline=None)
 @given(
     scores=st.lists(st.one_of(st.none(), st.integers(0, 3)), min_size=1, max_size=40),
     share=st.floats(0, 1),
@@ -183,6 +184,13 @@ def test_a_threshold_can_differ_by_language() -> None:
 def test_thresholds_of_a_language_that_make_no_sense_are_refused(by_language: Any, message: str) -> None:
     with pytest.raises(RuleError, match=message):
         select.resolve(["gopher_quality"], by_language=by_language)
+
+
+def test_words_of_an_address_are_shown_as_evidence() -> None:
+    rules = [rule for rule in select.resolve(["url"]) if rule.rule == "url_max_strict_words"]
+    frame = documents(url_strict_words=[2, 0], url_words=[["bad", "worse"], []])
+    verdict = select.decide(frame, rules).row(0, named=True)
+    assert (verdict["rule"], verdict["value"], verdict["evidence"]) == ("url_max_strict_words", 2.0, "bad, worse")
 
 
 def test_a_blocked_address_shows_the_entry_that_matched() -> None:

@@ -1,0 +1,1 @@
+"""Classifiers of texts: trained, judged and versioned as tables."""
