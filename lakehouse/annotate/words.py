@@ -1,32 +1,32 @@
-"""A batch of documents and its words, found once and shared by every annotator of a pass.
+"""A batch of documents, and what it finds of their text once for every annotator of a pass.
 
 A word is a run of characters between white space. What counts of it is its core: from its first to its last letter,
 digit or mark. `"Hello,"` has the core `Hello`; `--` has none, it is a symbol word.
 
-Scripts that are written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan) need a segmenter, which
-is not here yet: documents mostly in them are marked `unspaced`, and annotators measure nothing of their words.
+Documents mostly in scripts that are written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan) are
+marked `unspaced`: their words are those that ICU's dictionaries find, punctuation apart.
+
+Segments, which have punctuation and clitics apart in every script, are in `segments`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
-_SPACE, _CORE, _LETTER, _UNSPACED = 1, 2, 4, 8
-_CLASSES = {
-    _SPACE: r"\s",
-    _CORE: r"[\p{L}\p{M}\p{N}]",
-    _LETTER: r"\p{L}",
-    _UNSPACED: r"[[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]&&\p{L}]",
-}
-_CODE_POINTS = 0x110000
+from lakehouse.annotate.characters import CORE, LETTER, SPACE, UNSPACED, Utf8, decode, kinds, lower_case, utf8
+
+if TYPE_CHECKING:
+    from lakehouse.annotate.languages import Languages
+    from lakehouse.annotate.segments import Segments
+
+_HASH, _ELLIPSIS = ord("#"), ord("…")
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,40 @@ class Words:
     Attributes:
         offsets: n + 1 places.
         lengths: characters of each word's core; 0 for a symbol word.
+        whole_lengths: characters of each word.
         has_letter: whether a word has a letter.
+        has_symbol: whether a word has a `#` or a `…`.
         hashes: 64-bit hash of each word's core in lower case; equal words have equal hashes on every machine.
+        whole_hashes: 64-bit hash of each word as it is written.
         unspaced: for each document, whether most of its letters are of a script written without spaces.
     """
 
     offsets: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int32]
+    whole_lengths: npt.NDArray[np.int32]
     has_letter: npt.NDArray[np.bool_]
+    has_symbol: npt.NDArray[np.bool_]
     hashes: npt.NDArray[np.uint64]
+    whole_hashes: npt.NDArray[np.uint64]
     unspaced: npt.NDArray[np.bool_]
 
     def total(self, of_words: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Add up whole numbers, one a word, to one sum a document."""
-        sums = np.zeros(len(of_words) + 1, np.int64)
-        np.cumsum(of_words, out=sums[1:])
-        return np.diff(sums[self.offsets])
+        return total(of_words, self.offsets)
+
+
+def total(values: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Add up whole numbers: sum d is of values[offsets[d] : offsets[d + 1]]."""
+    sums = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(values, out=sums[1:])
+    return np.diff(sums[offsets])
+
+
+class Cuts(NamedTuple):
+    """Where a segmenter cut: text t into pieces that end at the bytes ends[offsets[t] : offsets[t + 1]], if any."""
+
+    ends: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -61,97 +79,160 @@ class Batch:
     documents: pl.DataFrame
 
     @cached_property
+    def utf8(self) -> Utf8:
+        """The bytes of the texts."""
+        return utf8(self.documents["text"])
+
+    @cached_property
     def words(self) -> Words:
         """The words of the documents."""
-        return tokenise(self.documents["text"])
+        return find_words(self.utf8, self.cuts, self.unspaced)
+
+    @cached_property
+    def unspaced(self) -> npt.NDArray[np.bool_]:
+        """For each document, whether most of its letters are of a script written without spaces."""
+        unspaced: npt.NDArray[np.bool_] = _find_unspaced(*self.utf8, kinds())
+        return unspaced
+
+    @cached_property
+    def cuts(self) -> Cuts:
+        """Where ICU cuts the documents that are written without spaces."""
+        return cut(self.documents["text"], self.utf8, self.unspaced)
+
+    @cached_property
+    def _segments(self) -> dict[Languages, Segments]:
+        return {}
+
+    def segments(self, languages: Languages) -> Segments:
+        """The segments of the documents, found once for each table of languages."""
+        from lakehouse.annotate.segments import segment
+
+        if languages not in self._segments:
+            self._segments[languages] = segment(self, languages)
+        return self._segments[languages]
 
 
 def tokenise(texts: pl.Series) -> Words:
-    """Find the words of n texts.
+    """Find the words of n texts."""
+    return Batch(texts.alias("text").to_frame()).words
 
-    White space and letters are Unicode's, in the version that Polars knows, whatever the version of Python.
-    """
-    array = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_string())
-    _, bounds_buffer, data_buffer = array.buffers()
-    bounds = np.frombuffer(bounds_buffer if len(array) else bytes(8), np.int64)
-    bounds = bounds[array.offset : array.offset + len(array) + 1]
-    data = np.frombuffer(data_buffer or b"", np.uint8)
+
+def cut(texts: pl.Series, encoded: Utf8, which: npt.NDArray[np.bool_]) -> Cuts:
+    """Cut the texts that are marked in `which` with ICU's rules and dictionaries for words."""
+    if not which.any():
+        return Cuts(np.zeros(0, np.int64), np.zeros(len(texts) + 1, np.int64))
+    from icu4py.breakers import WordBreaker
+
+    units: list[int] = []  # UTF-16 code units are what ICU counts
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    for place in np.flatnonzero(which).tolist():
+        units.extend(end for _, end in WordBreaker(texts[place], "en").segments())
+        offsets[place + 1] = len(units)
+    offsets = np.maximum.accumulate(offsets)
+    return Cuts(_bytes_of_units(*encoded, np.array(units, np.int64), offsets), offsets)
+
+
+def find_words(encoded: Utf8, cuts: Cuts, unspaced: npt.NDArray[np.bool_]) -> Words:
+    """Find the words of n texts; the cuts of those that are unspaced end words too."""
+    data, bounds = encoded
     # A word takes a byte and, except a text's last one, a space. Memory beyond the words found is never touched.
-    most = (bounds[-1] - bounds[0]) // 2 + len(array)
-    lengths, has_letter, hashes = np.empty(most, np.int32), np.empty(most, np.bool_), np.empty(most, np.uint64)
-    offsets, unspaced = np.zeros(len(bounds), np.int64), np.zeros(len(array), np.bool_)
-    _tokenise(data, bounds, *_character_tables(), offsets, lengths, has_letter, hashes, unspaced)
-    n_words = offsets[-1]
-    return Words(offsets, lengths[:n_words], has_letter[:n_words], hashes[:n_words], unspaced)
-
-
-@cache
-def _character_tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
-    """For each code point its classes, as a sum of bits, and its lower-case form."""
-    code_points = np.concatenate([np.arange(0xD800), np.arange(0xE000, _CODE_POINTS)])  # all but the surrogates
-    characters = pl.Series(list(code_points.astype("<u4").tobytes().decode("utf-32-le")))
-    classes = np.zeros(_CODE_POINTS, np.uint8)
-    for bit, pattern in _CLASSES.items():
-        classes[code_points] |= bit * characters.str.contains(pattern).to_numpy().astype(np.uint8)
-    lower = np.arange(_CODE_POINTS, dtype=np.uint32)
-    lowered = characters.str.to_lowercase()
-    changed = ((lowered != characters) & (lowered.str.len_chars() == 1)).arg_true()
-    lower[code_points[changed]] = [ord(character) for character in lowered[changed]]
-    return classes, lower
+    most = (bounds[-1] - bounds[0]) // 2 + len(bounds) + len(cuts.ends)
+    found: dict[str, npt.NDArray[Any]] = {
+        "lengths": np.empty(most, np.int32),
+        "whole_lengths": np.empty(most, np.int32),
+        "has_letter": np.empty(most, np.bool_),
+        "has_symbol": np.empty(most, np.bool_),
+        "hashes": np.empty(most, np.uint64),
+        "whole_hashes": np.empty(most, np.uint64),
+    }
+    offsets = np.zeros(len(bounds), np.int64)
+    _tokenise(data, bounds, *cuts, kinds(), lower_case(), offsets, *found.values())
+    return Words(offsets=offsets, unspaced=unspaced, **{name: array[: offsets[-1]] for name, array in found.items()})
 
 
 @numba.njit(cache=True, nogil=True)
-def _tokenise(data, bounds, classes, lower, offsets, lengths, has_letter, hashes, unspaced):  # type: ignore[no-untyped-def]  # numba infers
+def _tokenise(  # type: ignore[no-untyped-def]  # numba infers
+    data, bounds, cuts, cut_offsets, kinds, lower, offsets, lengths, whole, has_letter, has_symbol, hashes, whole_hashes
+):
     """Fill `offsets` and what follows it from texts in UTF-8, of which text t is data[bounds[t] : bounds[t + 1]]."""
     word = 0
-    for text in range(len(unspaced)):
+    for text in range(len(bounds) - 1):
         place = bounds[text]
-        letters = 0
-        unspaced_letters = 0
+        next_cut = cut_offsets[text]
         inside = False  # of a word
-        length = core_length = 0  # characters since the core began; of those, up to the last that is in the core
-        running = core_hash = np.uint64(0)
-        letter_seen = False
+        length = core_length = whole_length = (
+            0  # characters since the core began; of those, up to its last; of the word
+        )
+        running = core_hash = written = np.uint64(0)
+        seen = np.uint32(0)
+        symbol = False
         while place < bounds[text + 1]:
-            code, size = _decode(data, place)
+            at_cut = next_cut < cut_offsets[text + 1] and place == cuts[next_cut]
+            next_cut += at_cut
+            code, size = decode(data, place)
             place += size
-            kind = classes[code]
-            if kind & _SPACE:
-                if inside:
-                    lengths[word], has_letter[word], hashes[word] = core_length, letter_seen, core_hash
-                    word += 1
-                    inside = False
+            kind = kinds[code]
+            if inside and (at_cut or kind & SPACE):
+                lengths[word], whole[word], hashes[word], whole_hashes[word] = (
+                    core_length, whole_length, core_hash, written,
+                )  # fmt: skip
+                has_letter[word], has_symbol[word] = seen & LETTER != 0, symbol
+                word += 1
+                inside = False
+            if kind & SPACE:
                 continue
             if not inside:
                 inside = True
-                length = core_length = 0
-                running = core_hash = np.uint64(0xCBF29CE484222325)  # FNV-1a over code points
-                letter_seen = False
-            if core_length or kind & _CORE:
+                length = core_length = whole_length = 0
+                running = core_hash = written = np.uint64(0xCBF29CE484222325)  # FNV-1a over code points
+                seen = np.uint32(0)
+                symbol = False
+            whole_length += 1
+            written = (written ^ np.uint64(code)) * np.uint64(0x100000001B3)
+            seen |= kind
+            symbol |= code in (_HASH, _ELLIPSIS)
+            if core_length or kind & CORE:
                 length += 1
                 running = (running ^ np.uint64(lower[code])) * np.uint64(0x100000001B3)
-                if kind & _CORE:
+                if kind & CORE:
                     core_length, core_hash = length, running
-                    if kind & _LETTER:
-                        letter_seen = True
-                        letters += 1
-                        unspaced_letters += (kind & _UNSPACED) != 0
         if inside:
-            lengths[word], has_letter[word], hashes[word] = core_length, letter_seen, core_hash
+            lengths[word], whole[word], hashes[word], whole_hashes[word] = (
+                core_length, whole_length, core_hash, written,
+            )  # fmt: skip
+            has_letter[word], has_symbol[word] = seen & LETTER != 0, symbol
             word += 1
         offsets[text + 1] = word
-        unspaced[text] = 2 * unspaced_letters > letters
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _decode(data, place):  # type: ignore[no-untyped-def]  # numba infers
-    """The code point at `place` and its size in bytes; the bytes are valid UTF-8."""
-    first = np.uint32(data[place])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | data[place + 1] & 0x3F, 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | (data[place + 1] & 0x3F) << 6 | data[place + 2] & 0x3F, 3
-    high = (first & 0x07) << 18 | (data[place + 1] & 0x3F) << 12
-    return high | (data[place + 2] & 0x3F) << 6 | data[place + 3] & 0x3F, 4
+@numba.njit(cache=True, nogil=True)
+def _find_unspaced(data, bounds, kinds):  # type: ignore[no-untyped-def]  # numba infers
+    """Whether most letters of each text are of a script written without spaces."""
+    unspaced = np.zeros(len(bounds) - 1, np.bool_)
+    for text in range(len(unspaced)):
+        place = bounds[text]
+        surplus = 0  # of letters of such scripts over others
+        while place < bounds[text + 1]:
+            code, size = decode(data, place)
+            place += size
+            kind = kinds[code]
+            if kind & LETTER:
+                surplus += 1 if kind & UNSPACED else -1
+        unspaced[text] = surplus > 0
+    return unspaced
+
+
+@numba.njit(cache=True, nogil=True)
+def _bytes_of_units(data, bounds, units, offsets):  # type: ignore[no-untyped-def]  # numba infers
+    """The byte of each place in UTF-16 code units from its text's beginning."""
+    places = np.empty(len(units), np.int64)
+    for text in range(len(bounds) - 1):
+        place = bounds[text]
+        unit = 0
+        for found in range(offsets[text], offsets[text + 1]):
+            while unit < units[found]:
+                code, size = decode(data, place)
+                place += size
+                unit += 2 if code > 0xFFFF else 1
+            places[found] = place
+    return places

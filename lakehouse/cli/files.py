@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 
-from lakehouse.cli.texts import text_batches
+from lakehouse.cli.texts import documents as documents_of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,7 +53,9 @@ def extract(
 
 
 def filter_(
-    file: Annotated[str, typer.Argument(help="JSON lines with id and text; - reads standard input.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="JSON lines with id and text; - reads standard input.", metavar="FILE.jsonl")
+    ],
     rules: Annotated[str | None, typer.Option(help="Rule sets, separated by commas.")] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe instead; see lakehouse recipe.")] = None,
     languages: Annotated[
@@ -78,7 +80,7 @@ def filter_(
     wanted = select.Languages(tuple(languages.split(",")), min_score) if languages else None
     if wanted:
         sets[0].languages = wanted
-    for documents in text_batches(file, "url", "host"):
+    for documents in documents_of(file, "url", "host"):
         for verdict in _judged(documents, sets, texts):
             _print_line(verdict)
 

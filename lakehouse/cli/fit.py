@@ -10,19 +10,20 @@ import polars as pl
 import typer
 import yaml
 
-from lakehouse.cli.texts import text_batches
+from lakehouse.cli.look import existing_lake
+from lakehouse.data_files import read_batches
 from lakehouse.lake import LakeError
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command(rich_help_panel="Filters")(fit_thresholds)
+    app.command("fit-thresholds", rich_help_panel="Filters")(fit_thresholds)
 
 
 def fit_thresholds(
     reference: Annotated[
         list[str],
-        typer.Argument(help="LANGUAGE=FILE, LANGUAGE=FOLDER, or a file or table whose rows have a language."),
+        typer.Argument(help="LANGUAGE=FILE, LANGUAGE=FOLDER, or a table of the lake, whose rows have a language."),
     ],
     out: Annotated[Path, typer.Option(help="YAML file of the thresholds.")] = Path("thresholds.yaml"),
     rules: Annotated[
@@ -79,15 +80,20 @@ def fit_thresholds(
 
 
 def _texts(references: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Batches of doc_id, text and language."""
+    from lakehouse.train import read_texts
+
     for reference in references:
         language, equals, source = reference.partition("=")
-        for batch in text_batches(source if equals else reference, *([] if equals else ["language"])):
-            if equals:
-                yield batch.with_columns(language=pl.lit(language))
-            elif "language" not in batch.columns or batch["language"].null_count():
-                raise LakeError(f"{reference} has rows without a language: write LANGUAGE={reference}.")
-            else:
-                yield batch.select("doc_id", "text", "language")
+        if equals:
+            for batch in read_texts([Path(source)]):
+                yield batch.select(doc_id="source", text="text", language=pl.lit(language))
+            continue
+        lake = existing_lake()
+        if reference.split("/")[0] not in ("raw", "filtered") or not lake.exists(reference):
+            raise LakeError(f"{reference!r} is neither LANGUAGE=FILE nor a text table of the lake at {lake.root}.")
+        for file in lake.files(reference):
+            yield from read_batches(file, ["doc_id", "text", "language"])
 
 
 def _measured(texts: Iterator[pl.DataFrame], names: Sequence[str], languages: Path | None) -> Iterator[pl.DataFrame]:

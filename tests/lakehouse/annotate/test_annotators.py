@@ -44,9 +44,7 @@ def test_a_measurement_replaces_a_column_of_the_same_name() -> None:
 
 
 # Kinds that need no file or list of the user's.
-PLAIN = [
-    name for name in annotate.KINDS if name not in ("bad_words", "fasttext_classifier", "perplexity", "url_lists")
-]
+PLAIN = [name for name in annotate.KINDS if name not in ("bad_words", "fasttext_classifier", "perplexity", "url_lists")]
 NEEDED = {"url": "http://a.test/x.py", "host": "a.test"}
 
 
@@ -143,13 +141,13 @@ def test_words_are_found_once_for_all_annotators(monkeypatch: pytest.MonkeyPatch
     from lakehouse.annotate import words
 
     calls = []
-    tokenise = words.tokenise
+    find_words = words.find_words
 
-    def counted(texts: pl.Series) -> words.Words:
-        calls.append(texts)
-        return tokenise(texts)
+    def counted(*arguments: Any) -> words.Words:
+        calls.append(arguments)
+        return find_words(*arguments)
 
-    monkeypatch.setattr(words, "tokenise", counted)
+    monkeypatch.setattr(words, "find_words", counted)
     gopher = annotate.annotator("gopher_quality")
     annotate.measure_all(DOCUMENTS, [gopher, dataclasses.replace(gopher, name="again")])
     assert len(calls) == 1

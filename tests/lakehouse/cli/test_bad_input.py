@@ -103,7 +103,11 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("right", "wrong", "message"),
     [
         ("languages:", "langauges:", "defs.yaml:6: key 'langauges' is unknown. Did you mean 'languages'?"),
-        ("gopher_quality]", "gopher_qualty]", "defs.yaml:7: rule 'gopher_qualty' is unknown. Did you mean 'gopher_quality'?"),
+        (
+            "gopher_quality]",
+            "gopher_qualty]",
+            "defs.yaml:7: rule 'gopher_qualty' is unknown. Did you mean 'gopher_quality'?",
+        ),
         (
             "gopher_quality]",
             "gopher_quality, {long: {where: n_wrods > 1}}]",
