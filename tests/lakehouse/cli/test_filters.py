@@ -85,11 +85,86 @@ def marks(documents: pl.DataFrame, *, mark: str = "!") -> pl.DataFrame:
 '''
 
 
-WORDS = """river bridge winter letter school garden train village neighbour stone paper window bread music harbour
-market teacher doctor story evening summer farmer carpenter library painter island forest mountain bakery kitchen
-lantern journey message captain orchard meadow shepherd weather clock station""".split()
-SPAM = "cheap click casino winner free offer bonus buy now prize lottery discount credit viagra".split()
-SMALL = "the of and to with that have be from her his our their some every another under near for by".split()
+WORDS = [
+    "river",
+    "bridge",
+    "winter",
+    "letter",
+    "school",
+    "garden",
+    "train",
+    "village",
+    "neighbour",
+    "stone",
+    "paper",
+    "window",
+    "bread",
+    "music",
+    "harbour",
+    "market",
+    "teacher",
+    "doctor",
+    "story",
+    "evening",
+    "summer",
+    "farmer",
+    "carpenter",
+    "library",
+    "painter",
+    "island",
+    "forest",
+    "mountain",
+    "bakery",
+    "kitchen",
+    "lantern",
+    "journey",
+    "message",
+    "captain",
+    "orchard",
+    "meadow",
+    "shepherd",
+    "weather",
+    "clock",
+    "station",
+]
+SPAM = [
+    "cheap",
+    "click",
+    "casino",
+    "winner",
+    "free",
+    "offer",
+    "bonus",
+    "buy",
+    "now",
+    "prize",
+    "lottery",
+    "discount",
+    "credit",
+    "viagra",
+]
+SMALL = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "with",
+    "that",
+    "have",
+    "be",
+    "from",
+    "her",
+    "his",
+    "our",
+    "their",
+    "some",
+    "every",
+    "another",
+    "under",
+    "near",
+    "for",
+    "by",
+]
 
 
 def article(seed: int, sentences: int = 12) -> str:
