@@ -34,10 +34,10 @@ import pyarrow as pa
 
 from lakehouse.annotate.annotator import Annotator
 from lakehouse.annotate.bad_words import bad_words
-from lakehouse.annotate.code import code
+from lakehouse.annotate.code.source_files import code
 from lakehouse.annotate.machine_text import machine_text
 from lakehouse.annotate.phrases import _lowered, _searchable
-from lakehouse.annotate.url_lists import read_address_lists, url_lists
+from lakehouse.annotate.url.lists import read_address_lists, url_lists
 from lakehouse.annotate.words import Batch
 
 ADDRESSES = 200_000

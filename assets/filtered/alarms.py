@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from assets.filtered.work import Outcome
 from assets.materialization import Attributes, asset_key, table_metadata
 from lakehouse.select import Column, Condition, Rule
 
@@ -49,17 +50,16 @@ def alarms(
     table: str,
     settings: Alarms,
     rules: Sequence[Rule],
-    measured: pl.DataFrame,
-    rejects: pl.DataFrame,
+    outcome: Outcome,
     before: Mapping[str, pl.Series],
 ) -> Iterator[dg.AssetCheckResult]:
     """Judge what a filter did with one snapshot.
 
     Args:
-        measured: n documents, as they were judged.
-        rejects: the ledger rows of those that were dropped.
+        outcome: the documents as they were judged, and the ledger rows of those that were dropped.
         before: the values of each column that rules look at in the snapshot before; none without one.
     """
+    measured, rejects = outcome.measured, outcome.dropped
     dropped_by = rejects.select(pl.col("failed").explode()).to_series().value_counts()
     counts = dict(dropped_by.iter_rows())
     enough = measured.height >= settings.min_documents

@@ -10,15 +10,24 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from assets.checks import audited, balance_audit, check_specs, text_audits
+from assets.checks import Audit, audited, balance_audit, check_specs, text_audits
 from assets.filtered import selection
+from assets.filtered.work import Outcome
 from assets.materialization import Attributes, asset_spec, materialized, origin_of, pinned_version
 from assets.unchanged import already_made
 from lakehouse import select
+from lakehouse.lake import Lake
 from resources import ComputeResource, LakeResource
 
 _CODE = "1"
 CHECKS = ("no_empty_text", "unique_ids", "no_lost_rows")
+
+
+def outcome_audits(lake: Lake, table: str, outcome: Outcome) -> list[Audit]:
+    """Audit what a selection wrote: no text is empty or there twice, and no document was lost or made up."""
+    kept, rejected = sum(file.rows for file in outcome.kept), outcome.dropped.height
+    balance = balance_audit(came_in=outcome.measured.height, kept=kept, rejected=rejected)
+    return [*text_audits(lake, table, outcome.kept), balance]
 
 
 class Control(Attributes):
@@ -72,16 +81,13 @@ def control_asset(name: str, source: str, settings: Control) -> dg.AssetsDefinit
         decisions = selection.drawn(measured, drawn, snapshot)
         units = selection.copy_units(store.root, control, snapshot, files, decisions.kept)
         copied = list(compute.run(selection.copy_kept, units, task=f"Drawing {control} {snapshot}"))
-        kept = [file for one in copied for file in one.files]
-        balance = balance_audit(
-            came_in=measured.height, kept=sum(file.rows for file in kept), rejected=decisions.rejects.height
-        )
-        yield from audited(control, [*text_audits(store, control, kept), balance])
+        outcome = Outcome(measured, [file for one in copied for file in one.files], decisions.rejects)
+        yield from audited(control, outcome_audits(store, control, outcome))
         ledger = store.replace_frame(
-            rejects, decisions.rejects, origin_of(context, rejects, inputs=inputs), snapshot=snapshot
+            rejects, outcome.dropped, origin_of(context, rejects, inputs=inputs), snapshot=snapshot
         )
         yield materialized(context, ledger)
         origin = origin_of(context, control, inputs=inputs, details={"with": {rejects: ledger.version}})
-        yield materialized(context, store.replace(control, kept, origin, snapshot=snapshot))
+        yield materialized(context, store.replace(control, outcome.kept, origin, snapshot=snapshot))
 
     return filtered_control

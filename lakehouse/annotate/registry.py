@@ -26,19 +26,19 @@ ENTRY_POINTS = "lakehouse.annotators"
 KINDS: Mapping[str, str] = MappingProxyType(
     {
         "bad_words": "lakehouse.annotate.bad_words:bad_words",
-        "c4": "lakehouse.annotate.rules:c4",
-        "code": "lakehouse.annotate.code:code",
+        "c4": "lakehouse.annotate.rules.kinds:c4",
+        "code": "lakehouse.annotate.code.source_files:code",
         "fasttext_classifier": "lakehouse.annotate.classifier:fasttext_classifier",
-        "fineweb": "lakehouse.annotate.rules:fineweb",
-        "gopher_quality": "lakehouse.annotate.rules:gopher_quality",
-        "gopher_repetition": "lakehouse.annotate.rules:gopher_repetition",
+        "fineweb": "lakehouse.annotate.rules.kinds:fineweb",
+        "gopher_quality": "lakehouse.annotate.rules.kinds:gopher_quality",
+        "gopher_repetition": "lakehouse.annotate.rules.kinds:gopher_repetition",
         "language": "lakehouse.annotate.language:language",
         "machine_text": "lakehouse.annotate.machine_text:machine_text",
         "perplexity": "lakehouse.annotate.perplexity:perplexity",
         "personal_data": "lakehouse.annotate.personal:personal_data",
-        "refinedweb": "lakehouse.annotate.rules:refinedweb",
+        "refinedweb": "lakehouse.annotate.rules.kinds:refinedweb",
         "shared_lines": "lakehouse.annotate.shared_lines:shared_lines",
-        "url_lists": "lakehouse.annotate.url_lists:url_lists",
+        "url_lists": "lakehouse.annotate.url.lists:url_lists",
     }
 )
 """Each kind, and the function that makes an annotator of it from its settings."""

@@ -20,11 +20,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from lakehouse.annotate.characters import CORE, LETTER, SPACE, UNSPACED, Utf8, decode, kinds, lower_case, utf8
+from lakehouse.annotate.characters import CORE, LETTER, SPACE, UNSPACED, kinds
+from lakehouse.unicode import Utf8, decode, lower_case, utf8
 
 if TYPE_CHECKING:
     from lakehouse.annotate.languages import Languages
-    from lakehouse.annotate.segments import Segments
+    from lakehouse.annotate.segmenting.segments import Segments
 
 _HASH, _ELLIPSIS = ord("#"), ord("…")
 
@@ -99,13 +100,22 @@ class Batch:
         """Where ICU cuts the documents that are written without spaces."""
         return cut(self.documents["text"], self.utf8, self.unspaced)
 
+    def spaced(self) -> pl.Series:
+        """The texts, with a space between the words of those that are written without spaces."""
+        texts, (data, bounds) = self.documents["text"].to_list(), self.utf8
+        for place in np.flatnonzero(self.unspaced).tolist():
+            ends = self.cuts.ends[self.cuts.offsets[place] : self.cuts.offsets[place + 1]]
+            pieces = np.split(data[bounds[place] : bounds[place + 1]], ends[:-1] - bounds[place])
+            texts[place] = " ".join(piece.tobytes().decode() for piece in pieces)
+        return pl.Series("text", texts, dtype=pl.String)
+
     @cached_property
     def _segments(self) -> dict[Languages, Segments]:
         return {}
 
     def segments(self, languages: Languages) -> Segments:
         """The segments of the documents, found once for each table of languages."""
-        from lakehouse.annotate.segments import segment
+        from lakehouse.annotate.segmenting.segments import segment
 
         if languages not in self._segments:
             self._segments[languages] = segment(self, languages)

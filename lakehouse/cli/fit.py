@@ -47,7 +47,8 @@ def fit_thresholds(
 
         lakehouse fit-thresholds de=wikipedia_de.jsonl sw=news_sw.jsonl --out thresholds.yaml
     """
-    from lakehouse.cli.show import console
+    from lakehouse import annotate
+    from lakehouse.cli.show import console, rows_table
     from lakehouse.select import fit
 
     if method not in fit.METHODS:
@@ -56,7 +57,8 @@ def fit_thresholds(
     stop_words: dict[str, list[str]] = {}
     if languages_out is not None:
         # Stop words come first: with them the rules that count them can be fitted.
-        stop_words = fit.frequent_words(pl.concat(_texts(reference)))
+        spaced = (batch.with_columns(annotate.Batch(batch).spaced()) for batch in _texts(reference))
+        stop_words = fit.frequent_words(pl.concat(spaced))
         document = {language: {"stop_words": " ".join(words)} for language, words in stop_words.items()}
         _write(languages_out, document, "Stop words: the most frequent words of reference texts, by language.")
     measured = pl.concat(_measured(_texts(reference), names, languages_out))
@@ -73,8 +75,6 @@ def fit_thresholds(
         {"language": language, "documents": count, "thresholds": sum(map(len, fitted.get(language, {}).values()))}
         for language, count in measured.group_by("language").len().sort("language").iter_rows()
     ]
-    from lakehouse.cli.show import rows_table
-
     console.print(rows_table(rows))
     console.print(f"Wrote {out}" + (f" and {languages_out}." if languages_out else "."))
 

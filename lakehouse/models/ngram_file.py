@@ -18,7 +18,8 @@ import polars as pl
 import xxhash
 
 from lakehouse.models.errors import ModelFileError
-from lakehouse.models.symbols import CODE_POINTS, FIRST, OTHER, encode
+from lakehouse.models.symbols import FIRST, OTHER, encode
+from lakehouse.unicode import CODE_POINTS
 
 _MAGIC = b"\x89NGRAM1\n"
 _CHECKSUM = 16

@@ -8,9 +8,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
-CODE_POINTS = 0x110000
+from lakehouse.unicode import decode, every_character, lower_case, utf8
+
 OUTSIDE = 0
 """What stands before a text's beginning."""
 OTHER = 1
@@ -23,12 +23,8 @@ SPACE_CHARACTER = 0x20
 @cache
 def folded() -> npt.NDArray[np.uint32]:
     """For each code point the one that it counts as: its lower case, 0 for digits, a space for spaces and controls."""
-    code_points = np.concatenate([np.arange(0xD800), np.arange(0xE000, CODE_POINTS)])  # all but the surrogates
-    characters = pl.Series(list(code_points.astype("<u4").tobytes().decode("utf-32-le")))
-    table = np.arange(CODE_POINTS, dtype=np.uint32)
-    lowered = characters.str.to_lowercase()
-    changed = ((lowered != characters) & (lowered.str.len_chars() == 1)).arg_true()
-    table[code_points[changed]] = [ord(character) for character in lowered[changed]]
+    code_points, characters = every_character()
+    table = lower_case().copy()
     table[code_points[characters.str.contains(r"\p{Nd}").arg_true()]] = ord("0")
     table[code_points[characters.str.contains(r"[\s\p{Cc}]").arg_true()]] = SPACE_CHARACTER
     return table
@@ -36,7 +32,7 @@ def folded() -> npt.NDArray[np.uint32]:
 
 def count_characters(texts: pl.Series, counts: npt.NDArray[np.int64]) -> None:
     """Add to `counts` how often each code point stands in n texts."""
-    data, bounds = _buffers(texts)
+    data, bounds = utf8(texts)
     _count(data, bounds, counts)
 
 
@@ -53,18 +49,11 @@ def encode(
     Returns:
         The symbols, and n + 1 places: text t has those from place t to place t + 1.
     """
-    data, bounds = _buffers(texts)
+    data, bounds = utf8(texts)
     symbols = np.empty(max(1, int(bounds[-1] - bounds[0])), np.uint16)
     offsets = np.zeros(len(bounds), np.int64)
     _encode(data, bounds, symbol_of, space, symbols, offsets)
     return symbols[: offsets[-1]], offsets
-
-
-def _buffers(texts: pl.Series) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    array = texts.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_string())
-    _, bounds_buffer, data_buffer = array.buffers()
-    bounds = np.frombuffer(bounds_buffer if len(array) else bytes(8), np.int64)
-    return np.frombuffer(data_buffer or b"", np.uint8), bounds[array.offset : array.offset + len(array) + 1]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -97,17 +86,3 @@ def _encode(data, bounds, symbol_of, space, symbols, offsets):  # type: ignore[n
             symbols[found] = symbol
             found += 1
         offsets[text + 1] = found
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def decode(data, place):  # type: ignore[no-untyped-def]  # numba infers
-    """The code point at `place` and its size in bytes; the bytes are valid UTF-8."""
-    first = np.uint32(data[place])
-    if first < 0x80:
-        return first, 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | data[place + 1] & 0x3F, 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | (data[place + 1] & 0x3F) << 6 | data[place + 2] & 0x3F, 3
-    high = (first & 0x07) << 18 | (data[place + 1] & 0x3F) << 12
-    return high | (data[place + 2] & 0x3F) << 6 | data[place + 3] & 0x3F, 4

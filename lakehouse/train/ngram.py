@@ -14,8 +14,9 @@ from lakehouse.compute import progress
 from lakehouse.identity import order_key
 from lakehouse.models import NgramModel
 from lakehouse.models.ngram_file import LENGTH_SHIFT
-from lakehouse.models.symbols import CODE_POINTS, FIRST, OTHER, SPACE_CHARACTER, count_characters, encode, folded
+from lakehouse.models.symbols import FIRST, OTHER, SPACE_CHARACTER, count_characters, encode, folded
 from lakehouse.train.errors import TrainingError
+from lakehouse.unicode import CODE_POINTS
 
 Keys = npt.NDArray[np.uint64]
 Counts = npt.NDArray[Any]

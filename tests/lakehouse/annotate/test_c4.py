@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lakehouse import annotate
 from lakehouse.annotate import languages
-from lakehouse.annotate.segments import AFTER_GAP, IS_PUNCTUATION, IS_TERMINAL
+from lakehouse.annotate.segmenting.segments import AFTER_GAP, IS_PUNCTUATION, IS_TERMINAL
 from lakehouse.annotate.words import Batch
 
 C4 = annotate.annotator("c4")

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakehouse.annotate.code import COLUMNS, code
-from lakehouse.annotate.code_python import MAX_CHARACTERS
-from lakehouse.annotate.code_shape import STYLES, comment_shares, shapes
+from lakehouse.annotate.code.python import MAX_CHARACTERS
+from lakehouse.annotate.code.shape import STYLES, comment_shares, shapes
+from lakehouse.annotate.code.source_files import COLUMNS, code
 from lakehouse.annotate.words import Batch
 
 PROSE = "Salt was dear once. People carried it over the pass in autumn, and came back in spring with wool.\n" * 5

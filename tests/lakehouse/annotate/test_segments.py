@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lakehouse.annotate import languages
 from lakehouse.annotate.annotator import AnnotatorError
-from lakehouse.annotate.segments import AFTER_GAP, HAS_LETTER, IS_PUNCTUATION, IS_SYMBOL, IS_TERMINAL
+from lakehouse.annotate.segmenting.segments import AFTER_GAP, HAS_LETTER, IS_PUNCTUATION, IS_SYMBOL, IS_TERMINAL
 from lakehouse.annotate.words import Batch, tokenise
 
 LANGUAGES = languages.load()
@@ -197,3 +197,13 @@ def test_every_language_is_known_by_eight_words_and_thirty_languages_are() -> No
     listed = {code: language.stop_words for code, language in LANGUAGES.entries.items() if code != languages.EVERY}
     assert len(listed) >= 30
     assert {code: len(words) for code, words in listed.items() if len(words) != 8} == {}
+
+
+def test_words_of_scripts_without_spaces_can_be_set_apart() -> None:
+    texts = ["我们今天去学校。", "We walk to school.", "", "𠮷野家で食べる"]
+    documents = pl.DataFrame({"doc_id": list("abcd"), "text": texts, "language": ["zh", "en", "en", "ja"]})
+    spaced = Batch(documents).spaced().to_list()
+    assert "学校" in spaced[0].split()
+    assert spaced[1:3] == texts[1:3]
+    # Nothing is lost, also where a character takes two UTF-16 units and four bytes.
+    assert [part.replace(" ", "") for part in spaced] == [text.replace(" ", "") for text in texts]

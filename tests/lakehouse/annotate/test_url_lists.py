@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from lakehouse.annotate.addresses import split_addresses
 from lakehouse.annotate.annotator import AnnotatorError
-from lakehouse.annotate.host_table import NO_ORIGIN, host_table
-from lakehouse.annotate.url_lists import COLUMNS, url_lists
+from lakehouse.annotate.url.host_table import NO_ORIGIN, host_table
+from lakehouse.annotate.url.lists import COLUMNS, url_lists
 from lakehouse.annotate.words import Batch
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "quality"

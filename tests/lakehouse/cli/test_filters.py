@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -85,86 +86,26 @@ def marks(documents: pl.DataFrame, *, mark: str = "!") -> pl.DataFrame:
 '''
 
 
-WORDS = [
-    "river",
-    "bridge",
-    "winter",
-    "letter",
-    "school",
-    "garden",
-    "train",
-    "village",
-    "neighbour",
-    "stone",
-    "paper",
-    "window",
-    "bread",
-    "music",
-    "harbour",
-    "market",
-    "teacher",
-    "doctor",
-    "story",
-    "evening",
-    "summer",
-    "farmer",
-    "carpenter",
-    "library",
-    "painter",
-    "island",
-    "forest",
-    "mountain",
-    "bakery",
-    "kitchen",
-    "lantern",
-    "journey",
-    "message",
-    "captain",
-    "orchard",
-    "meadow",
-    "shepherd",
-    "weather",
-    "clock",
-    "station",
-]
-SPAM = [
-    "cheap",
-    "click",
-    "casino",
-    "winner",
-    "free",
-    "offer",
-    "bonus",
-    "buy",
-    "now",
-    "prize",
-    "lottery",
-    "discount",
-    "credit",
-    "viagra",
-]
-SMALL = [
-    "the",
-    "of",
-    "and",
-    "to",
-    "with",
-    "that",
-    "have",
-    "be",
-    "from",
-    "her",
-    "his",
-    "our",
-    "their",
-    "some",
-    "every",
-    "another",
-    "under",
-    "near",
-    "for",
-    "by",
-]
+WORDS = re.findall(
+    r"\w+",
+    """
+    river bridge winter letter school garden train village neighbour stone paper window bread music harbour
+    market teacher doctor story evening summer farmer carpenter library painter island forest mountain bakery
+    kitchen lantern journey message captain orchard meadow shepherd weather clock station
+    """,
+)
+SPAM = re.findall(
+    r"\w+",
+    """
+    cheap click casino winner free offer bonus buy now prize lottery discount credit viagra
+    """,
+)
+SMALL = re.findall(
+    r"\w+",
+    """
+    the of and to with that have be from her his our their some every another under near for by
+    """,
+)
 
 
 def article(seed: int, sentences: int = 12) -> str:

@@ -17,8 +17,7 @@ import pyarrow as pa
 
 from lakehouse.annotate.addresses import split_addresses
 from lakehouse.annotate.annotator import Annotator, AnnotatorError
-from lakehouse.annotate.host_table import NO_ORIGIN, HostTable, host_table
-from lakehouse.annotate.url_entries import (
+from lakehouse.annotate.url.entries import (
     ListFile,
     list_files,
     named_files,
@@ -26,7 +25,8 @@ from lakehouse.annotate.url_entries import (
     read_expressions,
     read_hosts,
 )
-from lakehouse.annotate.url_words import AddressWords, address_words, word_files
+from lakehouse.annotate.url.host_table import NO_ORIGIN, HostTable, host_table
+from lakehouse.annotate.url.words import AddressWords, address_words, word_files
 from lakehouse.annotate.words import Batch
 
 COLUMNS = (

@@ -13,11 +13,12 @@ import polars as pl
 import pyarrow as pa
 
 from lakehouse import schema
-from lakehouse.annotate.c4_lines import RULES, list_edits, read_lines
-from lakehouse.annotate.characters import kinds, lower_case
+from lakehouse.annotate.characters import kinds
 from lakehouse.annotate.languages import Languages
-from lakehouse.annotate.segments import exceptions
+from lakehouse.annotate.rules.c4_lines import RULES, list_edits, read_lines
+from lakehouse.annotate.segmenting.segments import exceptions
 from lakehouse.annotate.words import Batch
+from lakehouse.unicode import lower_case
 
 C4_COLUMNS = (
     pa.field("line_edits", schema.EDITS),

@@ -6,9 +6,9 @@ import polars as pl
 import pyarrow as pa
 
 from lakehouse.annotate.annotator import Annotator
-from lakehouse.annotate.code_language import code_languages
-from lakehouse.annotate.code_python import judge
-from lakehouse.annotate.code_shape import STYLES, comment_shares, shapes
+from lakehouse.annotate.code.language import code_languages
+from lakehouse.annotate.code.python import judge
+from lakehouse.annotate.code.shape import STYLES, comment_shares, shapes
 from lakehouse.annotate.words import Batch
 
 COLUMNS = (

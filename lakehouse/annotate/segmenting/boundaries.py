@@ -12,7 +12,6 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from lakehouse.annotate.address_shape import is_address
 from lakehouse.annotate.characters import (
     ALPHA,
     CURRENCY,
@@ -25,6 +24,7 @@ from lakehouse.annotate.characters import (
     SUFFIX,
     UPPER,
 )
+from lakehouse.annotate.segmenting.address_shape import is_address
 
 LONGEST_EXCEPTION = 16
 """Longer exceptions are not looked for, so that long runs take linear time."""

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from lakehouse.annotate.characters import SEPARATOR, TERMINAL, decode, kinds
+from lakehouse.annotate.characters import SEPARATOR, TERMINAL, kinds
 from lakehouse.annotate.languages import Languages
 from lakehouse.annotate.words import Batch
+from lakehouse.unicode import decode
 
 FINEWEB_COLUMNS = (
     pa.field("punctuated_lines", pa.float64()),

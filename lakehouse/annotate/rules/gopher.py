@@ -13,11 +13,12 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from lakehouse.annotate.boundaries import hash_of
-from lakehouse.annotate.characters import BREAK, BULLET, SEPARATOR, SPACE, WIDE_BREAK, decode, kinds
+from lakehouse.annotate.characters import BREAK, BULLET, SEPARATOR, SPACE, WIDE_BREAK, kinds
 from lakehouse.annotate.languages import Languages
-from lakehouse.annotate.segments import HAS_LETTER, IS_SYMBOL, Segments
+from lakehouse.annotate.segmenting.boundaries import hash_of
+from lakehouse.annotate.segmenting.segments import HAS_LETTER, IS_SYMBOL, Segments
 from lakehouse.annotate.words import Batch, Words
+from lakehouse.unicode import decode
 
 QUALITY_COLUMNS = (
     pa.field("n_words", pa.int64()),

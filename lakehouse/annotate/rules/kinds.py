@@ -7,12 +7,12 @@ from collections.abc import Callable
 import polars as pl
 import pyarrow as pa
 
-from lakehouse.annotate import c4 as c4_rules
-from lakehouse.annotate import fineweb as fineweb_rules
-from lakehouse.annotate import gopher, repetition
-from lakehouse.annotate import refinedweb as refinedweb_rules
 from lakehouse.annotate.annotator import Annotator
 from lakehouse.annotate.languages import Languages, check, load
+from lakehouse.annotate.rules import c4 as c4_rules
+from lakehouse.annotate.rules import fineweb as fineweb_rules
+from lakehouse.annotate.rules import gopher, repetition
+from lakehouse.annotate.rules import refinedweb as refinedweb_rules
 from lakehouse.annotate.words import Batch
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from lakehouse.annotate.characters import SEPARATOR, decode, kinds
+from lakehouse.annotate.characters import SEPARATOR, kinds
 from lakehouse.annotate.languages import Languages
 from lakehouse.annotate.words import Batch
+from lakehouse.unicode import decode
 
 TOP, ALL = (2, 3, 4), (5, 6, 7, 8, 9, 10)
 """Lengths of the n-grams of which the most frequent one is measured, and of those of which all repeated ones are."""

@@ -5,8 +5,16 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from lakehouse.annotate.characters import DECIMAL, SEPARATOR, TERMINAL, WIDE_BREAK, decode
-from lakehouse.annotate.segments import AFTER_GAP, IS_PUNCTUATION, IS_TERMINAL, LONGEST_RUN, new_scratch, segment_text
+from lakehouse.annotate.characters import DECIMAL, SEPARATOR, TERMINAL, WIDE_BREAK
+from lakehouse.annotate.segmenting.segments import (
+    AFTER_GAP,
+    IS_PUNCTUATION,
+    IS_TERMINAL,
+    LONGEST_RUN,
+    new_scratch,
+    segment_text,
+)
+from lakehouse.unicode import decode
 
 RULES = ("spaces", "citation", "long_word", "no_terminal_punctuation", "too_few_words", "javascript", "policy")
 """Why something is removed."""

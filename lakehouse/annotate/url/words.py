@@ -13,7 +13,7 @@ import polars as pl
 
 from lakehouse.annotate.addresses import readable_hosts
 from lakehouse.annotate.annotator import AnnotatorError
-from lakehouse.annotate.url_entries import read_lines
+from lakehouse.annotate.url.entries import read_lines
 
 KINDS = ("strict", "soft")
 _BETWEEN = r"[^\p{L}\p{M}\p{N}]+"

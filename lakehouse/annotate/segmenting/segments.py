@@ -14,7 +14,6 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from lakehouse.annotate.boundaries import LONGEST_EXCEPTION, MOST_JOINED, UNIT, hash_of, split
 from lakehouse.annotate.characters import (
     DIGIT,
     DOT_FOLLOWS,
@@ -26,10 +25,11 @@ from lakehouse.annotate.characters import (
     SUFFIX,
     SYMBOL,
     TERMINAL,
-    decode,
     kinds,
 )
+from lakehouse.annotate.segmenting.boundaries import LONGEST_EXCEPTION, MOST_JOINED, UNIT, hash_of, split
 from lakehouse.annotate.words import total
+from lakehouse.unicode import decode
 
 if TYPE_CHECKING:
     from lakehouse.annotate.languages import Languages
