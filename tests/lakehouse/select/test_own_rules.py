@@ -128,7 +128,7 @@ def test_the_best_share_is_taken_of_what_passes_the_other_rules_in_each_group() 
     assert verdicts["rule"].to_list() == ["long", None, "best", None, None, "best"]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(
     scores=st.lists(st.one_of(st.none(), st.integers(0, 3)), min_size=1, max_size=40),
     share=st.floats(0, 1),
