@@ -21,6 +21,9 @@ from lakehouse.identity import hash_of_file
 from lakehouse.lake import Lake
 from resources import ComputeResource, LakeResource
 
+_DRAWN_ROWS = 100_000
+"""Of more documents, a histogram shows about so many, evenly spread."""
+
 
 def check_declarations(declared: list[Declaration]) -> list[Declaration]:
     """Return what a block declares, if every annotator in it can be made; for pydantic, which knows the line.
@@ -84,10 +87,9 @@ def annotations_of(table: str, declared: Sequence[Declaration]) -> list[dg.Asset
                 snapshot=snapshot,
                 columns=schema.annotation_schema(annotator.columns),
             )
-            scores = (
-                store.scan(target, version=commit.version, snapshot=snapshot).select(*_numbers(annotator)).collect()
-            )
-            yield materialized(context, commit, {"histograms": histograms(f"{target} {snapshot}", scores)})
+            rows = store.scan(target, version=commit.version, snapshot=snapshot).select(*_numbers(annotator))
+            drawn = rows.gather_every(1 + commit.rows // _DRAWN_ROWS).collect()
+            yield materialized(context, commit, {"histograms": histograms(f"{target} {snapshot}", drawn)})
 
     return [annotations]
 
@@ -145,7 +147,7 @@ def _measured(
     store: Lake, compute: ComputeResource, work: AnnotationUnit, files: Sequence[Path]
 ) -> list[dict[str, list[DataFile]]]:
     """The data files that the measurements of each data file were written to, by annotator."""
-    if not work.annotators:
+    if not work.annotators or not files:
         return []
     units = [dataclasses.replace(work, file=file, ordinal=ordinal) for ordinal, file in enumerate(files)]
     surveying = [declared for declared in work.annotators if annotate.annotator(declared).survey]

@@ -76,7 +76,7 @@ def survey_file(unit: AnnotationUnit) -> dict[str, Path]:
 
 
 def merge_surveys(root: Path, annotator: Annotator, parts: Sequence[Path]) -> Path:
-    """Add up the counts of all data files; keys that occur too seldom are left out.
+    """Add up the counts of all data files, and remove their files; keys that occur too seldom are left out.
 
     What does not fit in memory goes to the scratch folder.
     """
@@ -88,6 +88,8 @@ def merge_surveys(root: Path, annotator: Annotator, parts: Sequence[Path]) -> Pa
         keys = ", ".join(f'"{column}"' for column in counts.columns if column != "documents")
         summed = counts.aggregate(f"{keys}, sum(documents)::BIGINT AS documents", keys)
         summed.filter(f"documents >= {annotator.survey.least}").write_parquet(str(merged))
+    for part in parts:
+        part.unlink()
     return merged
 
 
