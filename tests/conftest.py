@@ -7,6 +7,18 @@ from pathlib import Path
 import pytest
 from archives import REPOSITORY
 
+# The files that take longest begin, so that at the end no worker waits for the other.
+SLOW = """
+    test_demo test_real_web test_cookbook test_crash test_killed_writer test_ui test_failures test_automation
+    test_automation_conditions test_explorer test_postgres test_hostile_names test_filters test_pipeline test_c4
+    test_unchanged test_shards_kept test_stats test_maintain test_plain_readers test_segments test_annotators
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(SLOW.split())}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

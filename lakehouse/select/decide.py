@@ -10,6 +10,8 @@ from lakehouse.identity import order_key
 from lakehouse.select import expressions
 from lakehouse.select.conditions import Column, Condition, Expression, Rule, RuleError, Top, Verdict
 
+_AT_ONCE = 50_000
+
 
 def decide(measured: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
     """Decide which documents are kept.
@@ -30,7 +32,10 @@ def decide(measured: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
         if isinstance(rule, Expression | Top):
             measured = expressions.evaluated(measured, rule.evaluated, _sql_columns(rule))
     judging = [rule for rule in rules if not isinstance(rule, Top)]
-    verdicts = _blamed(measured, judging, [rule.verdict(measured.schema) for rule in judging])
+    found = [rule.verdict(measured.schema) for rule in judging]
+    # Which rules failed takes much memory while it is put together: a part of the documents at a time.
+    parts = [_blamed(part, judging, found) for part in measured.iter_slices(_AT_ONCE)]
+    verdicts = pl.concat(parts) if parts else _blamed(measured, judging, found)
     for rule in rules:
         if isinstance(rule, Top):
             verdicts = _share_kept(measured, verdicts, rule)
