@@ -85,12 +85,18 @@ def measure(root: Path) -> None:
         lake.replace(annotation_table("raw/web", name), files, ORIGIN, snapshot="s1", columns=columns)
 
 
+def measurements(lake: Lake, annotator: str) -> selection.Measurements:
+    """What an annotator measured."""
+    table = annotation_table("raw/web", annotator)
+    return selection.Measurements(tuple(lake.files(table)), lake.schema(table))
+
+
 def decide(root: Path) -> selection.Decisions:
     """Decide on every document."""
     lake = Lake(root)
     rules = select.resolve(RULES)
     columns = list(dict.fromkeys(column for rule in rules for column in rule.columns))
-    annotations = {name: lake.scan(annotation_table("raw/web", name)) for name in ANNOTATORS}
+    annotations = {name: measurements(lake, name) for name in ANNOTATORS}
     measured = selection.measured_documents(lake.files("raw/web"), lake.schema("raw/web"), annotations, columns)
     return selection.decide(measured, rules, duplicates=False, earlier=None, snapshot="s1")
 
@@ -101,7 +107,7 @@ def copy(root: Path) -> None:
     files = lake.files("raw/web")
     kept = pl.DataFrame({"kept": [True] * sum(pq.read_metadata(file).num_rows for file in files)})
     edits = select.Edits("c4", "line_edits_any_ending")
-    found = selection.FoundEdits(edits, tuple(lake.files(annotation_table("raw/web", "c4"))))
+    found = selection.FoundEdits(edits, measurements(lake, "c4"))
     marks = kept.with_columns(duplicates=pl.lit(1, pl.Int64))
     for unit in selection.copy_units(root, "filtered/web", "s1", files, marks, [found]):
         selection.copy_kept(unit)

@@ -39,15 +39,43 @@ class Decisions:
 
 
 @dataclass(frozen=True)
-class FoundEdits:
-    """Edits to make, and where they are: in the data files of an annotator's measurements of one snapshot.
+class Measurements:
+    """What an annotator measured of one snapshot.
 
     Attributes:
-        files: named after the place of the data file that was measured, as every writer names them.
+        files: its data files; the name of each begins with the place of the data file that was measured.
+        columns: the schema of its table.
     """
 
-    edits: Edits
     files: tuple[Path, ...]
+    columns: pa.Schema
+
+    def of(self, documents: pl.Series, ordinal: int, values: Sequence[pl.Expr]) -> pl.DataFrame:
+        """The values of n documents, those of the data file at a place; null where a document was not measured.
+
+        Returns:
+            n rows without doc_id, in the order of the documents.
+        """
+        own = [file for file in self.files if int(file.name.partition("-")[0]) == ordinal]
+        found = self._read(own, values)
+        if found["doc_id"].equals(documents):
+            return found.drop("doc_id")
+        # They may lie in other files: those of a source that was written anew since, in another order.
+        wanted = pl.col("doc_id").is_in(documents.implode())
+        found = pl.concat([self._read([file], values).filter(wanted) for file in self.files] or [found])
+        return documents.to_frame("doc_id").join(found, on="doc_id", how="left", maintain_order="left").drop("doc_id")
+
+    def _read(self, files: list[Path], values: Sequence[pl.Expr]) -> pl.DataFrame:
+        rows = pl.scan_parquet(files, hive_partitioning=False) if files else schema.empty(self.columns).lazy()
+        return rows.select("doc_id", *values).collect()
+
+
+@dataclass(frozen=True)
+class FoundEdits:
+    """Edits to make, and the measurements that have them."""
+
+    edits: Edits
+    measurements: Measurements
 
 
 @dataclass(frozen=True)
@@ -72,28 +100,38 @@ class Copied:
 
 
 def measured_documents(
-    files: list[Path],
+    files: Sequence[Path],
     source: pa.Schema,
-    annotations: Mapping[str, pl.LazyFrame],
+    annotations: Mapping[str, Measurements],
     columns: Sequence[Column],
 ) -> pl.DataFrame:
     """The narrow columns of a snapshot's documents with their measurements, in the order of the source's rows.
 
     Args:
+        files: the data files of the documents.
         source: the schema of the documents.
         annotations: what each annotator measured.
         columns: what rules look at; an annotator's are named `<annotator>.<column>` in what is returned.
     """
     wanted = [*_NARROW, *(column.name for column in columns if column.annotator is None)]
     narrow = [name for name in dict.fromkeys(wanted) if name in source.names]
-    documents = pl.scan_parquet(files, hive_partitioning=False) if files else schema.empty(source).lazy()
-    frame = documents.select(narrow)
-    for annotator, measured in annotations.items():
-        names = {column.name: column.qualified for column in columns if column.annotator == annotator}
-        frame = frame.join(
-            measured.select("doc_id", *names).rename(names), on="doc_id", how="left", maintain_order="left"
+    values = {
+        annotator: [pl.col(one.name).alias(one.qualified) for one in columns if one.annotator == annotator]
+        for annotator in annotations
+    }
+
+    def of(documents: pl.DataFrame, ordinal: int) -> pl.DataFrame:
+        ids = documents["doc_id"]
+        return pl.concat(
+            [documents, *(one.of(ids, ordinal, values[name]) for name, one in annotations.items())], how="horizontal"
         )
-    return frame.collect()
+
+    # A data file at a time: a join of all would hold everything twice.
+    parts = [
+        of(pl.scan_parquet(file, hive_partitioning=False).select(narrow).collect(), ordinal)
+        for ordinal, file in enumerate(files)
+    ]
+    return pl.concat(parts) if parts else of(schema.empty(source).select(narrow), 0)
 
 
 def decide(
@@ -112,25 +150,19 @@ def decide(
         earlier: `doc_id` and `text_id` of what other snapshots kept; their texts win.
     """
     verdicts = select.decide(measured, rules)
-    if not duplicates:
-        copies = dedup.exact_duplicates(measured.clear())
-    else:
-        copies = dedup.exact_duplicates(measured.filter(verdicts["kept"]), earlier)
-    by_rule = verdicts.filter(~pl.col("kept")).drop("kept")
-    by_copy = copies.with_columns(
+    passed = verdicts["kept"]
+    copies = dedup.exact_duplicates(measured.filter(passed) if duplicates else measured.clear(), earlier)
+    origin = measured.select("doc_id", "source", *_ORIGIN).with_row_index("place")
+    by_rule = origin.filter(~passed).hstack(verdicts.filter(~passed).drop("doc_id", "kept"))
+    by_copy = origin.join(copies, on="doc_id", how="inner").with_columns(
         stage=pl.lit("duplicates"), rule=pl.lit("exact_duplicate"), failed=pl.lit(["exact_duplicate"])
     )
-    ledger = pl.concat([by_rule, by_copy], how="diagonal")
-    origin = measured.select("doc_id", "source", *_ORIGIN)
-    rejects = origin.join(ledger, on="doc_id", how="inner", maintain_order="left")
-    stands_for = dedup.copies(copies)
-    kept = measured.select("doc_id").join(
-        ledger.select("doc_id", "rule"), on="doc_id", how="left", maintain_order="left"
-    )
-    kept = kept.join(stands_for, on="doc_id", how="left", maintain_order="left")
+    rejects = pl.concat([by_rule, by_copy], how="diagonal").sort("place") if by_copy.height else by_rule
+    kept = passed.scatter(by_copy["place"], False)
+    stands_for = origin.select("doc_id").join(dedup.copies(copies), on="doc_id", how="left", maintain_order="left")
     return Decisions(
-        kept.select(kept=pl.col("rule").is_null(), duplicates=pl.col("copies").fill_null(1).cast(pl.Int64)),
-        rejects.with_columns(snapshot=pl.lit(snapshot)),
+        stands_for.select(kept=kept, duplicates=pl.col("copies").fill_null(1).cast(pl.Int64)),
+        rejects.drop("place").with_columns(snapshot=pl.lit(snapshot)),
     )
 
 
@@ -165,15 +197,18 @@ def copy_units(
 def copy_kept(unit: CopyUnit) -> Copied:
     """Write the kept rows of one data file into the filtered set, edited."""
     names = [name for name in schema.FILTERED.names if name not in ("snapshot", "duplicates", "n_edits", "edits")]
-    found = [_edits_of(one, unit) for one in unit.edits]
+    ids = pl.scan_parquet(unit.file, hive_partitioning=False).select("doc_id").collect()["doc_id"]
+    found = [one.measurements.of(ids, unit.ordinal, [one.edits.chosen().alias("edits")]) for one in unit.edits]
     emptied: list[str] = []
     done = 0
     with Lake(unit.root).writer(unit.table, snapshot=unit.snapshot, ordinal=unit.ordinal) as writer:
         for batch in read_batches(unit.file, names):
             duplicates = pl.Series("duplicates", unit.duplicates[done : done + batch.height], dtype=pl.Int64)
             done += batch.height
-            kept = batch.with_columns(duplicates, parents=pl.concat_list("doc_id")).filter(pl.col("duplicates") > 0)
-            kept = _edited(kept, found)
+            stays = duplicates > 0
+            edits = [one["edits"].slice(done - batch.height, batch.height).filter(stays) for one in found]
+            kept = batch.with_columns(duplicates, parents=pl.concat_list("doc_id")).filter(stays)
+            kept = _edited(kept, edits)
             emptied += kept.filter(pl.col("n_chars") == 0)["doc_id"].to_list()
             writer.write(kept.filter(pl.col("n_chars") > 0).with_columns(snapshot=pl.lit(unit.snapshot)))
     return Copied(writer.finished(), emptied)
@@ -191,25 +226,11 @@ def ledger_of_emptied(measured: pl.DataFrame, emptied: Sequence[str], snapshot: 
     )
 
 
-def _edits_of(found: FoundEdits, unit: CopyUnit) -> pl.DataFrame:
-    """doc_id and edits of the documents of the unit's data file."""
-    ids = pl.scan_parquet(unit.file).select("doc_id").collect()["doc_id"]
-    own = [file for file in found.files if int(file.name.partition("-")[0]) == unit.ordinal]
-    for files in (own, list(found.files)):
-        rows = pl.scan_parquet(files).select("doc_id", edits=found.edits.chosen()) if files else None
-        edits = rows.filter(pl.col("doc_id").is_in(ids.implode())).collect() if rows is not None else None
-        # The same documents may lie in other files: those of a source that was written anew since.
-        if edits is not None and edits.height == len(ids):
-            break
-    return edits if edits is not None else pl.DataFrame(schema={"doc_id": pl.String, "edits": pl.List(pl.Struct({}))})
-
-
-def _edited(documents: pl.DataFrame, found: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def _edited(documents: pl.DataFrame, found: Sequence[pl.Series]) -> pl.DataFrame:
     """The documents with their edits made, and what follows from the text computed anew where it changed."""
     if not found or documents.is_empty():
         return documents.with_columns(n_edits=pl.lit(0, dtype=pl.Int64), edits=pl.lit(None))
-    joined = [documents.select("doc_id").join(one, on="doc_id", how="left", maintain_order="left") for one in found]
-    edits = select.merge_edits([one["edits"] for one in joined])
+    edits = select.merge_edits(found)
     texts = select.apply_edits(documents["text"], edits)
     changed = edits.list.len() > 0
     ids = documents["text_id"]

@@ -115,7 +115,7 @@ class Work:
         """Decide on every document, and write those that stay; nothing is committed yet."""
         plan, snapshot = self.plan, self.snapshot
         files = self.lake.files(plan.source, version=self.inputs[plan.source], snapshot=snapshot)
-        annotations = {name: self._scan(plan.table_of(name), snapshot) for name in plan.annotators}
+        annotations = {name: self._measurements(plan.table_of(name)) for name in plan.annotators}
         measured = selection.measured_documents(files, self.lake.schema(plan.source), annotations, plan.columns)
         decisions = selection.decide(
             measured,
@@ -148,10 +148,11 @@ class Work:
         return self.lake.scan(table, version=self.inputs[table], snapshot=snapshot)
 
     def _found(self, edits: Edits) -> selection.FoundEdits:
-        table = self.plan.table_of(edits.annotator)
-        return selection.FoundEdits(
-            edits, tuple(self.lake.files(table, version=self.inputs[table], snapshot=self.snapshot))
-        )
+        return selection.FoundEdits(edits, self._measurements(self.plan.table_of(edits.annotator)))
+
+    def _measurements(self, table: str) -> selection.Measurements:
+        files = self.lake.files(table, version=self.inputs[table], snapshot=self.snapshot)
+        return selection.Measurements(tuple(files), self.lake.schema(table, self.inputs[table]))
 
     def _earlier(self) -> pl.DataFrame:
         """doc_id and text_id of what the snapshots before this one kept."""

@@ -10,7 +10,7 @@ from lakehouse.identity import order_key
 from lakehouse.select import expressions
 from lakehouse.select.conditions import Column, Condition, Expression, Rule, RuleError, Top, Verdict
 
-_AT_ONCE = 50_000
+_AT_ONCE = 16_384
 
 
 def decide(measured: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
