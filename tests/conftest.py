@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 from archives import REPOSITORY
+
+# A first example may compile a kernel, and a busy machine is slow: time is measured by tests that are about it.
+hypothesis.settings.register_profile("tests", deadline=None, max_examples=50)
+hypothesis.settings.load_profile("tests")
 
 # The files that take longest begin, so that at the end no worker waits for the other.
 SLOW = """
