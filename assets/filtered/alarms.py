@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import polars as pl
+import pydantic
 from pydantic import Field
 
 from assets.filtered.work import Outcome
@@ -20,6 +21,9 @@ _DESCRIPTIONS = {
     "losses_in_bounds": "No source, host or language loses more than the set share of its documents.",
     "no_drift": "What the rules look at is distributed as in the snapshot before.",
 }
+
+
+_GROUPS = ("source", "host", "language")
 
 
 class Alarms(Attributes):
@@ -39,6 +43,15 @@ class Alarms(Attributes):
     min_documents: int = Field(
         default=200, ge=1, description="Groups and snapshots with fewer documents raise no alarm."
     )
+
+    @pydantic.field_validator("max_loss")
+    def _known_groups(cls, given: dict[str, float]) -> dict[str, float]:  # noqa: N805 (pydantic's form)
+        for group, share in given.items():
+            if group not in _GROUPS or not 0 <= share <= 1:
+                raise ValueError(
+                    f"max_loss: {group!r}: {share}; it takes {', '.join(_GROUPS)}, and shares from 0 to 1."
+                )
+        return given
 
 
 def alarm_specs(table: str) -> list[dg.AssetCheckSpec]:

@@ -121,7 +121,9 @@ def _measured(source: str, context: dg.ComponentLoadContext | None) -> Measured:
         blocks: Sequence[Any] = context.component_tree.get_all_components(kind)
         declared = [one for block in blocks if block.name == source.split("/")[1] for one in block.annotators]
     annotators = [annotate.annotator(one) for one in declared]
-    return Measured(layer, {one.name: one.columns for one in annotators})
+    return Measured(
+        layer, {one.name: one.columns for one in annotators}, {one.name: one.edit_rules for one in annotators}
+    )
 
 
 def _check_columns(rule: Rule, measured: Measured, source: str) -> None:

@@ -47,6 +47,7 @@ class Annotator:
         settings: what it is set up with, as JSON-able values.
         files: what it reads beside the documents: lists, models. Their content is part of what it is set up with.
         tables: tables of the lake that it reads, such as classifiers/quality.
+        edit_rules: the rules that its edits can have; empty where it has none, or does not say.
         survey: what must be counted first; `measure` alone then takes its n documents for the whole snapshot.
     """
 
@@ -59,4 +60,5 @@ class Annotator:
     settings: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     tables: tuple[str, ...] = ()
+    edit_rules: tuple[str, ...] = ()
     survey: Survey | None = None

@@ -99,7 +99,10 @@ class _Set:
         # A page that was read as plain text declares nothing.
         judged = select.resolve([rule for rule in self.rules if rule != "consent"])
         self.annotators = [annotate.annotator(name) for name in sorted({*select.required_annotators(judged), *names})]
-        measured = select.Measured(annotators={one.name: one.columns for one in self.annotators})
+        measured = select.Measured(
+            annotators={one.name: one.columns for one in self.annotators},
+            edit_rules={one.name: one.edit_rules for one in self.annotators},
+        )
         self.edits = [select.Edits.declared(one, measured) for one in edits]
 
     @staticmethod

@@ -47,7 +47,14 @@ class Edits:
             raise RuleError(f"edits {name!r} are unknown. {hint}")
         if set(settings) - {"only"}:
             raise RuleError(f"edits {name!r}: the only key is only: a list of rules.")
-        return Edits(annotator, column, tuple(settings.get("only", ())))
+        only = tuple(settings.get("only", ()))
+        rules = measured.edit_rules.get(annotator, ())
+        for rule in only if rules else ():
+            if rule not in rules:
+                near = difflib.get_close_matches(rule, rules, n=1)
+                hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(rules)}."
+                raise RuleError(f"edits {name!r} have no rule {rule!r}. {hint}")
+        return Edits(annotator, column, only)
 
     def of(self, documents: pl.DataFrame) -> pl.Series:
         """The edits to make to n measured documents: n lists."""

@@ -37,10 +37,14 @@ class Languages:
 
 @dataclass(frozen=True)
 class Measured:
-    """What rules can look at: the columns that documents come with, and those that each annotator measures."""
+    """What rules can look at: the columns that documents come with, and those that each annotator measures.
+
+    `edit_rules` are the rules that the edits of an annotator can have, for those that say so.
+    """
 
     document: pa.Schema = schema.RAW
     annotators: Mapping[str, Sequence[pa.Field]] = field(default_factory=dict)
+    edit_rules: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def type_of(self, column: Column) -> pa.DataType:
         """The type of a column that is there."""
@@ -210,6 +214,8 @@ def _bounds(rule_set: str, threshold: Threshold, by_language: ByLanguage) -> tup
 def _check_by_language(by_language: ByLanguage) -> None:
     for language, rule_sets in by_language.items():
         _check_language(language)
+        if not isinstance(rule_sets, Mapping) or not all(isinstance(one, Mapping) for one in rule_sets.values()):
+            raise RuleError(f"language {language}: {rule_sets!r} is not {{rule set: {{threshold: value}}}}.")
         for name, thresholds in rule_sets.items():
             if name != "languages" and name not in RULE_SETS:
                 raise RuleError(f"language {language}: rule {name!r} is unknown. {_suggestion(name, list(RULE_SETS))}")

@@ -93,6 +93,7 @@ def personal_data(
         name="personal_data",
         version=VERSION,
         columns=COLUMNS,
+        edit_rules=KINDS,
         measure=lambda batch: _measure(batch, search),
         description="Personal data: e-mail and IP addresses, phone, account and national numbers, secrets.",
         settings={

@@ -79,6 +79,13 @@ def test_only_columns_of_edits_can_be_edits() -> None:
         Edits.declared({"c4.line_edits": {"olny": []}}, MEASURED)
 
 
+def test_a_rule_that_edits_cannot_have_is_refused() -> None:
+    measured = Measured(annotators=MEASURED.annotators, edit_rules={"c4": ("policy", "citation")})
+    with pytest.raises(RuleError, match=r"have no rule 'polcy'\. Did you mean 'policy'"):
+        Edits.declared({"c4.line_edits": {"only": ["polcy"]}}, measured)
+    assert Edits.declared({"c4.line_edits": {"only": ["policy"]}}, measured).only == ("policy",)
+
+
 def test_the_edits_of_some_rules_can_be_chosen() -> None:
     chosen = Edits.declared({"c4.line_edits": {"only": ["a"]}}, MEASURED)
     frame = pl.DataFrame({"line_edits": column([edit(0, 1, rule="a"), edit(2, 3, rule="b")], None)})

@@ -179,6 +179,7 @@ def test_a_threshold_can_differ_by_language() -> None:
         ({"de": {"gopher_quality": {"min_alpha_words": 7}}}, "min_alpha_words of de is 7"),
         ({"de": {"gopher_quality": {"min_words": 200_000}}}, "above the greatest value allowed for de"),
         ({False: {}}, "Write 'no' in quotes"),
+        ({"de": {"gopher_quality": 3}}, "is not {rule set: {threshold: value}}"),
     ],
 )
 def test_thresholds_of_a_language_that_make_no_sense_are_refused(by_language: Any, message: str) -> None:
