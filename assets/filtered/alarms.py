@@ -8,12 +8,11 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import polars as pl
-import pydantic
 from pydantic import Field
 
 from assets.filtered.work import Outcome
 from assets.materialization import Attributes, asset_key, table_metadata
-from lakehouse.select import Column, Condition, Rule
+from lakehouse.select import Column, Condition, Rule, RuleError
 
 _DESCRIPTIONS = {
     "rules_leave_something": "No rule drops every document.",
@@ -44,14 +43,18 @@ class Alarms(Attributes):
         default=200, ge=1, description="Groups and snapshots with fewer documents raise no alarm."
     )
 
-    @pydantic.field_validator("max_loss")
-    def _known_groups(cls, given: dict[str, float]) -> dict[str, float]:  # noqa: N805 (pydantic's form)
-        for group, share in given.items():
-            if group not in _GROUPS or not 0 <= share <= 1:
-                raise ValueError(
-                    f"max_loss: {group!r}: {share}; it takes {', '.join(_GROUPS)}, and shares from 0 to 1."
-                )
-        return given
+
+def check_alarms(settings: Alarms) -> None:
+    """Make sure that losses are asked of groups that there are.
+
+    Raises:
+        RuleError: they are not, or a share is none.
+    """
+    for group, share in settings.max_loss.items():
+        if group not in _GROUPS or not 0 <= share <= 1:
+            raise RuleError(
+                f"alarms: max_loss of {group!r} is {share}; it takes {', '.join(_GROUPS)} and shares up to 1."
+            )
 
 
 def alarm_specs(table: str) -> list[dg.AssetCheckSpec]:

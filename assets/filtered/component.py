@@ -13,7 +13,7 @@ from pydantic import Field
 from assets.annotations import annotations_of, check_declarations
 from assets.checks import audited, check_specs
 from assets.column_lineage import each
-from assets.filtered.alarms import Alarms, alarm_specs, alarms, numeric_columns, thresholds_of
+from assets.filtered.alarms import Alarms, alarm_specs, alarms, check_alarms, numeric_columns, thresholds_of
 from assets.filtered.control import CHECKS, Control, control_asset, outcome_audits
 from assets.filtered.work import Outcome, Plan, Work
 from assets.materialization import (
@@ -89,6 +89,7 @@ class FilteredSet(Attributes, dg.Component):
         schema.check_name(self.name, "filtered set")
         if self.source.split("/")[0] not in ("raw", "filtered"):
             raise select.RuleError(f"filtered/{self.name}: source {self.source!r} is neither raw/… nor filtered/….")
+        check_alarms(self.alarms)
         measured = _measured(self.source, context)
         control = [control_asset(self.name, self.source, self.control)] if self.control else []
         plan = Plan(
