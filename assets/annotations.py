@@ -95,7 +95,8 @@ def annotations_of(table: str, declared: Sequence[Declaration]) -> list[dg.Asset
 
 
 def _numbers(annotator: Annotator) -> list[str]:
-    return [one.name for one in annotator.columns if pa.types.is_integer(one.type) or pa.types.is_floating(one.type)]
+    numbers = [one for one in annotator.columns if pa.types.is_integer(one.type) or pa.types.is_floating(one.type)]
+    return [one.name for one in numbers if one.name not in annotator.hashes]
 
 
 def _check(table: str, declared: Sequence[Declaration], annotators: Mapping[str, Annotator]) -> None:

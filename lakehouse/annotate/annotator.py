@@ -49,6 +49,7 @@ class Annotator:
         tables: tables of the lake that it reads, such as classifiers/quality.
         edit_rules: the rules that its edits can have; empty where it has none, or does not say.
         survey: what must be counted first; `measure` alone then takes its n documents for the whole snapshot.
+        hashes: columns of whole numbers that are hashes, no quantities: nothing to draw.
     """
 
     name: str
@@ -62,3 +63,4 @@ class Annotator:
     tables: tuple[str, ...] = ()
     edit_rules: tuple[str, ...] = ()
     survey: Survey | None = None
+    hashes: tuple[str, ...] = ()

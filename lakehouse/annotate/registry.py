@@ -33,10 +33,13 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "gopher_quality": "lakehouse.annotate.rules.kinds:gopher_quality",
         "gopher_repetition": "lakehouse.annotate.rules.kinds:gopher_repetition",
         "language": "lakehouse.annotate.language:language",
+        "embedding": "lakehouse.annotate.embedding:embedding",
         "machine_text": "lakehouse.annotate.machine_text:machine_text",
+        "minhash": "lakehouse.annotate.minhash.signatures:minhash",
         "perplexity": "lakehouse.annotate.perplexity:perplexity",
         "personal_data": "lakehouse.annotate.personal:personal_data",
         "refinedweb": "lakehouse.annotate.rules.kinds:refinedweb",
+        "repeated_substrings": "lakehouse.annotate.repeats.substrings:repeated_substrings",
         "shared_lines": "lakehouse.annotate.shared_lines:shared_lines",
         "url_lists": "lakehouse.annotate.url.lists:url_lists",
     }
