@@ -24,6 +24,18 @@ from lakehouse.lake import Lake
 
 SNAPSHOTS = dg.DynamicPartitionsDefinition(name="snapshot")
 
+READS = "lakehouse/reads"
+"""In an asset's metadata: the tables of which it reads more than its own snapshot, each with `UNTIL` or `ALL`."""
+
+UNTIL = "until"
+"""The rows of its own snapshot and of those before."""
+
+ALL = "all"
+"""The rows of all snapshots."""
+
+REWRITES = "lakehouse/rewrites"
+"""In an asset's metadata: whether building one snapshot of it may write those before it anew."""
+
 
 class Attributes(dg.Model, dg.Resolvable):
     """A block of keys in a `defs.yaml`; a key that it does not know is an error."""
@@ -56,6 +68,8 @@ def asset_spec(
     columns: pa.Schema | None = None,
     copied_from: Iterable[str] = (),
     computed: Computed | None = None,
+    reads: Mapping[str, str] | None = None,
+    rewrites: bool = False,
 ) -> dg.AssetSpec:
     """The spec of a table's asset: its layer is its group, and a changed configuration is a changed code version.
 
@@ -68,6 +82,8 @@ def asset_spec(
         columns: the table's schema, where the layer does not say.
         copied_from: the tables whose rows become its rows; see `column_lineage`.
         computed: what its other columns are computed from.
+        reads: of tables that are read beyond the snapshot that is made: `UNTIL` or `ALL`.
+        rewrites: whether making one snapshot may write earlier ones anew.
     """
     layer = schema.layer_of(table)
     table_schema = layer.schema or columns
@@ -84,6 +100,8 @@ def asset_spec(
         metadata={
             "dagster/column_schema": column_schema(table_schema),
             **({COLUMN_LINEAGE: lineage} if lineage.deps_by_column else {}),
+            **({READS: dict(reads)} if reads else {}),
+            **({REWRITES: True} if rewrites else {}),
         },
     )
 

@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.data_version import DATA_VERSION_TAG, extract_data_version_from_entry
 
-from assets.materialization import SNAPSHOTS, asset_key, table_name
+from assets.materialization import ALL, READS, REWRITES, SNAPSHOTS, UNTIL, asset_key, table_name
 from assets.raw.ingest import landed_files, landing_fingerprint
 from assets.unchanged import rows_read
 from lakehouse.commits import Commit, in_effect, rows_changed
@@ -119,12 +119,13 @@ class Planner:
         """A hash of what an asset would be made by and from now: another one is another reason to build it."""
         commit = self._last_commit(key, snapshot)
         node, itself = self._graph.get(key), [table_name(made) for made in self._made_with(key)]
+        reads = self._reads(key)
         tables = {table_name(parent) for parent in node.parent_keys} | set(commit.inputs if commit else ())
         read = [
             found.data_version
             for table in sorted(tables)
             for _, found in sorted(
-                in_effect(filter(rows_read(itself, table, snapshot), self._history(table))).items(), key=str
+                in_effect(filter(rows_read(itself, table, snapshot, reads), self._history(table))).items(), key=str
             )
         ]
         landing = landing_fingerprint(self._lake, key.path[1], snapshot or "") if key.path[0] == "raw" else ""
@@ -156,7 +157,7 @@ class Planner:
         ):
             return "an earlier snapshot is built anew"
         for table, version in sorted(commit.inputs.items()):
-            is_read = rows_read([table_name(made) for made in itself], table, snapshot)
+            is_read = rows_read([table_name(made) for made in itself], table, snapshot, self._reads(key))
             if rows_changed(self._history(table), version, None, commit.committed_at, is_read):
                 return f"{table} changed"
         landing = commit.details.get("landing")
@@ -171,9 +172,29 @@ class Planner:
     def _read_parts(self, key: dg.AssetKey, parent: dg.AssetKey, snapshot: str | None) -> list[str | None]:
         if not self._graph.get(parent).is_partitioned:
             return [None]
-        if self._graph.get(key).is_partitioned:
-            return [snapshot]
-        return list(self._instance.get_dynamic_partitions(SNAPSHOTS.name or ""))
+        everything: list[str | None] = [*self._instance.get_dynamic_partitions(SNAPSHOTS.name or "")]
+        if not self._graph.get(key).is_partitioned:
+            return everything
+        reads = self._reads(key).get(table_name(parent))
+        if reads == ALL:
+            return everything
+        return [
+            part
+            for part in everything
+            if part == snapshot
+            or (reads == UNTIL and (part or "") < (snapshot or ""))
+            # A later snapshot may take something from this one.
+            or (self._rewrites(parent) and (part or "") > (snapshot or ""))
+        ]
+
+    def _reads(self, key: dg.AssetKey) -> Mapping[str, str]:
+        """The tables of which an asset reads more than its own snapshot."""
+        found: Mapping[str, str] = self._graph.get(key).metadata.get(READS, {})
+        return found
+
+    def _rewrites(self, key: dg.AssetKey) -> bool:
+        """Whether building one snapshot of an asset may write earlier ones anew."""
+        return bool(self._graph.get(key).metadata.get(REWRITES))
 
     def _recorded(self, key: dg.AssetKey, snapshot: str | None) -> str | None:
         """The data version that Dagster knows; of all snapshots at once, as there may be hundreds."""
@@ -191,7 +212,12 @@ class Planner:
         """Whether there is, or will be, something to make an asset from: not every source has every snapshot."""
         if snapshot is None:
             return True
-        parents = [parent for parent in self._graph.get(key).parent_keys if self._graph.get(parent).is_partitioned]
+        reads = self._reads(key)
+        parents = [
+            parent
+            for parent in self._graph.get(key).parent_keys
+            if self._graph.get(parent).is_partitioned and reads.get(table_name(parent)) != ALL
+        ]
         if not parents:
             return bool(landed_files(self._lake, key.path[1], snapshot))
         return any((parent, snapshot) in stale or self._last_commit(parent, snapshot) is not None for parent in parents)
@@ -208,19 +234,20 @@ class Planner:
         return self._histories[table]
 
     def levels(self) -> dict[dg.AssetKey, int]:
-        """How often, on the way to each asset, what is by snapshot is made from what is not, or the reverse."""
+        """How many times, on the way to each asset, all snapshots of one have to be there before the next is made."""
         levels: dict[dg.AssetKey, int] = {}
         for key in self._graph.toposorted_asset_keys:
             node = self._graph.get(key)
             levels[key] = max(
-                (
-                    levels[parent] + (self._graph.get(parent).is_partitioned != node.is_partitioned)
-                    for parent in node.parent_keys
-                    if parent in levels
-                ),
+                (levels[parent] + self._waits(key, parent) for parent in node.parent_keys if parent in levels),
                 default=0,
             )
         return levels
+
+    def _waits(self, key: dg.AssetKey, parent: dg.AssetKey) -> bool:
+        """Whether an asset is made when all snapshots of its parent are there."""
+        differ = self._graph.get(parent).is_partitioned != self._graph.get(key).is_partitioned
+        return differ or self._rewrites(parent) or self._reads(key).get(table_name(parent)) == ALL
 
     def _whole_operations(self, keys: Sequence[dg.AssetKey]) -> list[dg.AssetKey]:
         """`keys` and what is made in the same operation as one of them."""

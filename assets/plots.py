@@ -74,6 +74,23 @@ def _picture(title: str, unit: str, drawn: Sequence[_Bar]) -> dg.MarkdownMetadat
     return _markdown(figure)
 
 
+def curve(
+    title: str, values: Sequence[tuple[float, float]], *, across: str, up: str, mark: float
+) -> dg.MarkdownMetadataValue:
+    """A line through points from left to right, with a place across marked."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([x for x, _ in values], [y for _, y in values], color=_LEFT)
+    axes.axvline(mark, color=_LOST, linewidth=1)
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.set_title(title, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _markdown(figure)
+
+
 def histograms(
     title: str, values: pl.DataFrame, bounds: Mapping[str, Sequence[float]] | None = None
 ) -> dg.MarkdownMetadataValue:

@@ -8,7 +8,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import extract_data_version_from_entry
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from assets.materialization import asset_key, materialized
+from assets.materialization import ALL, READS, UNTIL, asset_key, materialized
 from lakehouse.commits import Commit, rows_changed
 from lakehouse.lake import Lake
 
@@ -16,14 +16,23 @@ ONLY_CHANGED = "lakehouse/only_changed"
 """Runs with this tag build what is not up to date. By the time an asset's turn comes, it may turn out that it is."""
 
 
-def rows_read(made: Sequence[str], table: str, snapshot: str | None) -> Callable[[Commit], bool]:
+def rows_read(
+    made: Sequence[str], table: str, snapshot: str | None, reads: Mapping[str, str]
+) -> Callable[[Commit], bool]:
     """Tells the commits of `table` whose rows are read from the others, when the tables `made` are made for a snapshot.
 
     They are those of the same snapshot; of a whole table all. A set that drops what earlier snapshots have reads those
     of itself.
+
+    Args:
+        reads: the tables of which more is read; see `asset_spec`.
     """
     if table in made:
         return lambda commit: (commit.partition or "") < (snapshot or "")
+    if reads.get(table) == UNTIL:
+        return lambda commit: (commit.partition or "") <= (snapshot or "")
+    if reads.get(table) == ALL:
+        return lambda commit: True
     return lambda commit: snapshot is None or commit.partition in (snapshot, None)
 
 
@@ -64,13 +73,17 @@ def _is_current(
     inputs: Mapping[str, int],
     snapshot: str | None,
 ) -> bool:
-    code_version = context.assets_def.specs_by_key[asset_key(commit.table)].code_version
-    if commit.code_version != code_version or commit.inputs.keys() != inputs.keys():
+    spec = context.assets_def.specs_by_key[asset_key(commit.table)]
+    if commit.code_version != spec.code_version or commit.inputs.keys() != inputs.keys():
         return False
     return not any(
         lake.exists(table)
         and rows_changed(
-            lake.history(table), pinned, inputs[table], commit.committed_at, rows_read(tables, table, snapshot)
+            lake.history(table),
+            pinned,
+            inputs[table],
+            commit.committed_at,
+            rows_read(tables, table, snapshot, spec.metadata.get(READS, {})),
         )
         for table, pinned in commit.inputs.items()
     )

@@ -16,12 +16,16 @@ _NUMBER = """
 # A bound is an allowed value itself: what is below it was asked to be at least that.
 _REASON = """
     rule
-    || coalesce(', ' || lineage.number(value), '')
+    || CASE WHEN kept_id IS NOT NULL THEN '' ELSE coalesce(', ' || lineage.number(value), '') END
     || CASE
+        WHEN kept_id IS NOT NULL THEN ''
         WHEN value < threshold THEN ' where at least ' || lineage.number(threshold) || ' is asked'
         WHEN value > threshold THEN ' where at most ' || lineage.number(threshold) || ' is asked'
         ELSE coalesce(', threshold ' || lineage.number(threshold), '') END
     || CASE WHEN kept_id IS NULL THEN '' ELSE ' of ' || coalesce(kept_url || ' (' || kept_id || ')', kept_id) END
+    || CASE WHEN kept_id IS NULL OR similarity IS NULL OR similarity = 1 THEN ''
+        ELSE ', which it is ' || lineage.number(similarity) || coalesce(
+            ' alike: from ' || lineage.number(threshold) || ' on it is a copy', ' alike') END
     || coalesce(' (' || evidence || ')', '') || '.'
     || CASE WHEN len(failed) < 2 THEN '' ELSE
         ' It also fails ' || array_to_string(list_filter(failed, lambda name: name <> rule), ', ') || '.' END
@@ -59,14 +63,14 @@ _DOCUMENTS = f"""
         FROM raws
         UNION ALL BY NAME
         SELECT coalesce(step, 2) AS step,
-            "table", id, 'dropped' AS verdict, stage, rule, value, threshold, evidence, kept_id, kept_url,
+            "table", id, 'dropped' AS verdict, stage, rule, value, threshold, evidence, kept_id, kept_url, similarity,
             coalesce(maker, "table") || CASE WHEN is_rewrite THEN ' dropped a rewrite of it: ' ELSE ' dropped it: ' END
             || {_REASON} AS sentence
         FROM drops LEFT JOIN makers USING ("table") LEFT JOIN kept_copies USING (kept_id)
         UNION ALL BY NAME
         SELECT 2 AS step, "table", id, 'kept' AS verdict,
             "table" || ' kept it' || CASE WHEN duplicates > 1
-                THEN format(': it stands for {{:,}} documents with its text.', duplicates) ELSE '.' END AS sentence
+                THEN format(': it stands for {{:,}} documents that are alike.', duplicates) ELSE '.' END AS sentence
         FROM keeps
         UNION ALL BY NAME
         SELECT 3 AS step, sources."table", there.id, 'undecided' AS verdict,
@@ -131,7 +135,8 @@ _MIXED = """
 _WHY = f"""
     CREATE MACRO lake.why(identifier) AS TABLE
     WITH {STARTS}, {_DOCUMENTS}, {_MIXED}
-    SELECT "table", id, url, verdict, stage, rule, value, threshold, evidence, kept_id, kept_url, sentence
+    SELECT "table", id, url, verdict, stage, rule, value, threshold, evidence, kept_id, kept_url, similarity,
+        sentence
     FROM (FROM of_documents UNION ALL BY NAME FROM of_mixtures) LEFT JOIN addresses USING (id)
     ORDER BY id NOT IN (SELECT id FROM starts), id, step, "table", rule
 """

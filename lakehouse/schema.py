@@ -113,8 +113,22 @@ FILTERED = pa.schema(
         pa.field("n_edits", pa.int64(), nullable=False),
         pa.field("edits", EDITS),  # what was removed and replaced, in characters of the source's text
         pa.field("duplicates", pa.int64(), nullable=False),  # copies that this row stands for, itself included
+        pa.field("hosts", pa.list_(pa.string())),  # of those copies, where there are several
+        pa.field("fetched_at", UTC_TIME),
     ]
 )
+
+PAIRS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("snapshot", pa.string(), nullable=False),
+        pa.field("other_id", pa.string(), nullable=False),  # of the same snapshot, of one before, or of another table
+        pa.field("other_snapshot", pa.string(), nullable=False),
+        pa.field("other_table", pa.string(), nullable=False),
+        pa.field("similarity", pa.float64(), nullable=False),
+    ]
+)
+"""Documents that were compared and found alike: each pair once, with the later document first."""
 
 GENERATIONS = pa.schema(
     [
@@ -260,6 +274,7 @@ LAYERS = {
     "raw": Layer(RAW, BY_SNAPSHOT, "text documents as they were fetched"),
     "files": Layer(FILES, BY_SNAPSHOT, "what became of each archive file"),
     "annotations": Layer(None, BY_SNAPSHOT, "one annotator's measurements of one set"),
+    "pairs": Layer(PAIRS, BY_SNAPSHOT, "documents that are alike, compared pair by pair"),
     "filtered": Layer(FILTERED, BY_SNAPSHOT, "documents that passed every rule"),
     "rejects": Layer(REJECTS, BY_SNAPSHOT, "the reject ledger: what was dropped, where, by which rule"),
     "generations": Layer(GENERATIONS, (), "the journal of model calls"),
@@ -318,11 +333,11 @@ def layer_of(table: str) -> Layer:
     """
     layer, *parts = table.split("/")
     # A table in the folder of another would be what vacuum finds there and no version needs.
-    if layer not in LAYERS or len(parts) != (2 if layer == "annotations" else 1):
+    if layer not in LAYERS or len(parts) != (2 if layer in ("annotations", "pairs") else 1):
         layers = ", ".join(LAYERS)
         raise TableNameError(
-            f"table {table!r} is unknown: a table is <layer>/<name> or annotations/<set>/<annotator>, "
-            f"with a layer of {layers}."
+            f"table {table!r} is unknown: a table is <layer>/<name>, annotations/<set>/<annotator> or "
+            f"pairs/<set>/<annotator>, with a layer of {layers}."
         )
     for part in parts:
         check_name(part, "table name")

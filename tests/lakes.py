@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -53,11 +54,24 @@ def declared(root: Path | str = "lake", **attributes: Any) -> dg.Definitions:
         "rules": ["consent", "gopher_quality"],
         "duplicates": Duplicates(),
     }
-    parts: list[dg.Component] = [
-        RawSource(name="web", annotators=["gopher_quality"]),
-        FilteredSet(**(filtered | attributes)),
-        Mixture(name="clean", components=[ComponentOf(source="filtered/web_clean", weight=1)]),
-    ]
-    context: Any = None  # these components do not look at it
+    mixture = Mixture(name="clean", components=[ComponentOf(source="filtered/web_clean", weight=1)])
+    raw = RawSource(name="web", annotators=["gopher_quality"])
+    return definitions_of(raw, FilteredSet(**(filtered | attributes)), mixture, root=root)
+
+
+def definitions_of(*parts: dg.Component, root: Path | str = "lake") -> dg.Definitions:
+    """Definitions of components as defs.yaml declares them."""
+    tree = SimpleNamespace(get_all_components=lambda kind: [part for part in parts if isinstance(part, kind)])
+    context: Any = SimpleNamespace(component_tree=tree)
     resources = dg.Definitions(resources={"lake": LakeResource(root=str(root)), "compute": ComputeResource(workers=1)})
     return dg.Definitions.merge(*(part.build_defs(context) for part in parts), resources)
+
+
+@contextmanager
+def builder_of(root: Path, *parts: dg.Component) -> Iterator[Builder]:
+    """A builder of a lake whose defs.yaml would declare these components."""
+    definitions = definitions_of(*parts, root=root)
+    with environment(root), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lakehouse.cli.runs.load_definitions", lambda: definitions)
+        with Builder(Lake(root)).locked() as builder:
+            yield builder

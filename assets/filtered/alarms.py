@@ -18,6 +18,7 @@ _DESCRIPTIONS = {
     "rules_leave_something": "No rule drops every document.",
     "rules_drop_something": "Every rule drops a document of a large snapshot.",
     "losses_in_bounds": "No source, host or language loses more than the set share of its documents.",
+    "duplicates_in_bounds": "No source loses more than a set share as copies, and nothing stands for too many.",
     "no_drift": "What the rules look at is distributed as in the snapshot before.",
 }
 
@@ -33,6 +34,13 @@ class Alarms(Attributes):
         description="Greatest share of its documents that a source, host or language may lose; those in no kept "
         "language aside.",
     )
+    max_duplicates: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Greatest share of what its rules let pass that a source may lose as copies.",
+    )
+    max_cluster: int = Field(default=10_000, ge=1, description="How many near copies one document may stand for.")
     max_drift: float = Field(
         default=0.2, gt=0, le=1, description="Greatest Kolmogorov-Smirnov distance to the snapshot before, per column."
     )
@@ -87,6 +95,7 @@ def alarms(
         "rules_leave_something": greedy,
         "rules_drop_something": idle,
         "losses_in_bounds": losses,
+        "duplicates_in_bounds": _duplicates(settings, measured, rejects),
         "no_drift": drifted,
     }
     for name, complaints in found.items():
@@ -114,6 +123,20 @@ def _losses(settings: Alarms, measured: pl.DataFrame, rejects: pl.DataFrame) -> 
         bad = lost.filter((pl.col("documents") >= settings.min_documents) & too_much).sort("documents", group)
         found += [{"group": f"{group} {row[0]}", "documents": row[1], "lost": row[2]} for row in bad.iter_rows()]
     return found
+
+
+def _duplicates(settings: Alarms, measured: pl.DataFrame, rejects: pl.DataFrame) -> list[dict[str, Any]]:
+    """Sources that lose too much as copies, and documents that stand for too many near ones."""
+    copies = rejects.filter(pl.col("stage") == "duplicates")
+    ruled_out = rejects.filter(pl.col("stage") != "duplicates").select("doc_id")
+    passed = measured.join(ruled_out, on="doc_id", how="anti")
+    lost = passed.with_columns(lost=pl.col("doc_id").is_in(copies["doc_id"].implode()))
+    by_source = lost.group_by("source").agg(documents=pl.len(), loss=pl.col("lost").mean()).sort("source")
+    bad = by_source.filter((pl.col("documents") >= settings.min_documents) & (pl.col("loss") > settings.max_duplicates))
+    found = [{"group": f"source {row[0]}", "documents": row[1], "lost": row[2]} for row in bad.iter_rows()]
+    near = copies.filter(pl.col("rule") != "exact_duplicate").group_by("kept_id").len().sort("len", "kept_id")
+    giant = near.filter(pl.col("len") > settings.max_cluster)
+    return found + [{"group": f"copies of {row[0]}", "documents": row[1], "lost": 1.0} for row in giant.iter_rows()]
 
 
 def _drift(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -14,7 +14,10 @@ from assets.annotations import annotations_of, check_declarations
 from assets.checks import audited, check_specs
 from assets.column_lineage import each
 from assets.filtered.alarms import Alarms, alarm_specs, alarms, check_alarms, numeric_columns, thresholds_of
+from assets.filtered.clusters import cluster_metadata
 from assets.filtered.control import CHECKS, Control, control_asset, outcome_audits
+from assets.filtered.duplicates import CopyRule, Duplicates, copy_rule
+from assets.filtered.pairs import pairs_asset
 from assets.filtered.work import Outcome, Plan, Work
 from assets.materialization import (
     Attributes,
@@ -22,6 +25,7 @@ from assets.materialization import (
     materialized,
     origin_of,
     pinned_version,
+    recorded,
     table_metadata,
 )
 from assets.plots import histograms, waterfall
@@ -29,10 +33,12 @@ from assets.raw.component import RawSource
 from assets.unchanged import already_made
 from lakehouse import annotate, schema, select
 from lakehouse.annotate import Declaration
+from lakehouse.commits import Commit
+from lakehouse.lake import Lake
 from lakehouse.select import Edits, Measured, Rule
 from resources import ComputeResource, LakeResource
 
-_CODE = "2"
+_CODE = "3"
 
 
 class Languages(Attributes):
@@ -40,15 +46,6 @@ class Languages(Attributes):
 
     keep: list[str] = Field(description="Language codes, such as en or de.")
     min_score: float = Field(default=0.65, ge=0, le=1, description="Lowest score of the identified language.")
-
-
-class Duplicates(Attributes):
-    """How copies of one text are found and dropped."""
-
-    method: Literal["exact"] = Field(default="exact", description="exact: the same normalised text.")
-    scope: Literal["snapshot", "all_snapshots"] = Field(
-        default="all_snapshots", description="Where copies are looked for: all_snapshots also in those before."
-    )
 
 
 class FilteredSet(Attributes, dg.Component):
@@ -73,7 +70,9 @@ class FilteredSet(Attributes, dg.Component):
         description="Edits of the text, as annotators find them: c4.line_edits, or {personal_data.personal: "
         "{only: [email_address]}}.",
     )
-    duplicates: Duplicates | None = Field(default=None, description="How copies are dropped; none are without it.")
+    duplicates: Duplicates | list[Duplicates] | None = Field(
+        default=None, description="How copies are dropped, in one way or in several that follow each other."
+    )
     annotators: list[str | dict[str, dict[str, Any]]] = Field(
         default_factory=list, description="Annotators that measure what was kept."
     )
@@ -97,10 +96,19 @@ class FilteredSet(Attributes, dg.Component):
             self.source,
             self._rules(measured),
             [Edits.declared(one, measured) for one in self.edits],
-            self.duplicates.model_dump() if self.duplicates else None,
+            self._copy_rules(measured),
         )
-        asset = _asset(plan, self.alarms)
-        return dg.Definitions(assets=[asset, *control, *annotations_of(f"filtered/{self.name}", self.annotators)])
+        pairs = [pairs_asset(plan.name, plan.source, rule) for rule in plan.duplicates if rule.annotator]
+        annotations = annotations_of(plan.filtered, self.annotators)
+        return dg.Definitions(assets=[*pairs, _asset(plan, self.alarms), *control, *annotations])
+
+    def _copy_rules(self, measured: Measured) -> list[CopyRule]:
+        declared = [self.duplicates] if isinstance(self.duplicates, Duplicates) else self.duplicates or []
+        rules = [copy_rule(one, self.source, measured) for one in declared]
+        compared = [rule.annotator for rule in rules if rule.annotator]
+        if len(set(compared)) < len(compared):
+            raise select.RuleError(f"filtered/{self.name}: two of its duplicates compare by the same annotator.")
+        return rules
 
     def _rules(self, measured: Measured) -> tuple[Rule, ...]:
         languages = select.Languages(tuple(self.languages.keep), self.languages.min_score) if self.languages else None
@@ -152,7 +160,7 @@ def _thresholds(file: Path) -> select.ByLanguage:
 def _asset(plan: Plan, alarm_settings: Alarms) -> dg.AssetsDefinition:
     verdicts = ("stage", "rule", "value", "threshold", "evidence", "failed")
     text = ("text", "text_id", "n_chars", "n_words", "n_edits", "edits")
-    copies = [(plan.source, "text_id")]
+    copies = [(plan.source, "text_id"), *((table, "similarity") for table in plan.pairs)]
 
     @dg.multi_asset(
         name=f"filtered_{plan.name}",
@@ -164,7 +172,9 @@ def _asset(plan: Plan, alarm_settings: Alarms) -> dg.AssetsDefinition:
                 configuration=plan.configuration,
                 description=f"Documents of {plan.source} that pass every rule.",
                 copied_from=[plan.source],
-                computed={"duplicates": copies} | (each(text, plan.edited()) if plan.edits else {}),
+                computed=each(("duplicates", "hosts"), copies) | (each(text, plan.edited()) if plan.edits else {}),
+                reads=plan.reads,
+                rewrites=plan.competing,
             ),
             asset_spec(
                 plan.rejects,
@@ -174,6 +184,8 @@ def _asset(plan: Plan, alarm_settings: Alarms) -> dg.AssetsDefinition:
                 description=f"What {plan.filtered} dropped: the first rule that failed, its value and its threshold.",
                 copied_from=[plan.source],
                 computed=each(verdicts, plan.judged()) | each(("kept_id", "cluster_id", "similarity"), copies),
+                reads=plan.reads,
+                rewrites=plan.competing,
             ),
         ],
         check_specs=[*check_specs(plan.filtered, CHECKS), *alarm_specs(plan.filtered)],
@@ -183,7 +195,11 @@ def _asset(plan: Plan, alarm_settings: Alarms) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, lake: LakeResource, compute: ComputeResource
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         store, snapshot = lake.open(), context.partition_key
-        inputs = {table: pinned_version(context, store, table, snapshot) for table in plan.deps}
+        # Of tables that are read beyond this snapshot, the newest version has what Dagster recorded for each.
+        inputs = {
+            table: pinned_version(context, store, table, None if table in plan.reads else snapshot)
+            for table in plan.deps
+        }
         if plan.looks_before:
             # Also where there is nothing yet: what is built later for an earlier snapshot makes this one stale.
             inputs[plan.filtered] = store.version(plan.filtered) if store.exists(plan.filtered) else 0
@@ -191,21 +207,32 @@ def _asset(plan: Plan, alarm_settings: Alarms) -> dg.AssetsDefinition:
             yield from made
             return
         work = Work(plan, store, snapshot, inputs)
-        outcome = work.run(compute)
+        decided = work.decide()
+        outcome = work.write(decided.pop(snapshot), snapshot, compute)
         yield from audited(plan.filtered, outcome_audits(store, plan.filtered, outcome))
-
-        origin = origin_of(context, plan.rejects, inputs=inputs)
-        ledger = store.replace_frame(plan.rejects, outcome.dropped, origin, snapshot=snapshot)
+        for other in [other for other in decided if work.differs(decided[other], other)]:
+            again = work.write(decided[other], other, compute)
+            for commit in _committed(context, store, plan, again, other, inputs):
+                context.instance.report_runless_asset_event(recorded(commit))
+        ledger, commit = _committed(context, store, plan, outcome, snapshot, inputs)
         yield materialized(context, ledger)
-        origin = origin_of(context, plan.filtered, inputs=inputs, details={"with": {plan.rejects: ledger.version}})
-        commit = store.replace(plan.filtered, outcome.kept, origin, snapshot=snapshot)
-        yield materialized(context, commit, _pictures(plan, snapshot, outcome))
+        yield materialized(context, commit, _pictures(plan, store, snapshot, outcome, inputs))
         yield from alarms(plan.filtered, alarm_settings, plan.rules, outcome, work.values_before)
 
     return filtered_set
 
 
-def _pictures(plan: Plan, snapshot: str, outcome: Outcome) -> dict[str, Any]:
+def _committed(
+    context: dg.AssetExecutionContext, store: Lake, plan: Plan, outcome: Outcome, snapshot: str, inputs: dict[str, int]
+) -> tuple[Commit, Commit]:
+    """Make what became of a snapshot a version: its ledger, then what is kept."""
+    origin = origin_of(context, plan.rejects, inputs=inputs)
+    ledger = store.replace_frame(plan.rejects, outcome.dropped, origin, snapshot=snapshot)
+    origin = origin_of(context, plan.filtered, inputs=inputs, details={"with": {plan.rejects: ledger.version}})
+    return ledger, store.replace(plan.filtered, outcome.kept, origin, snapshot=snapshot)
+
+
+def _pictures(plan: Plan, store: Lake, snapshot: str, outcome: Outcome, inputs: dict[str, int]) -> dict[str, Any]:
     """What the UI shows of a filter: what each rule took away, and the distributions that it looked at."""
     title = f"{plan.filtered} {snapshot}"
     counts = outcome.dropped.group_by("stage", "rule").agg(documents=pl.len(), threshold=pl.col("threshold").first())
@@ -217,4 +244,9 @@ def _pictures(plan: Plan, snapshot: str, outcome: Outcome) -> dict[str, Any]:
         "waterfall": waterfall(title, steps),
         "dropped": table_metadata(dropped),
         "scores": histograms(title, outcome.measured.select(numbers), bounds),
+        **(
+            cluster_metadata(title, store, plan.source, snapshot, inputs[plan.source], outcome)
+            if plan.duplicates
+            else {}
+        ),
     }

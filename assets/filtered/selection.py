@@ -15,14 +15,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakehouse import dedup, schema, select
+from lakehouse import schema, select
 from lakehouse.data_files import DataFile, read_batches
 from lakehouse.identity import text_id
 from lakehouse.lake import Lake
-from lakehouse.select import Column, Edits, Rule
+from lakehouse.select import Column, Edits
 
 _ORIGIN = [field.name for field in schema.ORIGIN_COLUMNS]
 _NARROW = ["doc_id", "text_id", "source", "n_chars", "language", "language_score", *_ORIGIN]
+_LEDGER = ["stage", "rule", "value", "threshold", "evidence", "failed"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Decisions:
     """What becomes of each document of a snapshot, in the order of the source's rows.
 
     Attributes:
-        kept: one row a document: `kept` (Boolean) and `duplicates`, the copies that a kept one stands for.
+        kept: one row a document: `doc_id`, `kept` (Boolean), `duplicates`, the copies that a kept one stands for, and
+            `hosts`, theirs; null where there is one copy.
         rejects: the ledger rows of the others.
     """
 
@@ -80,7 +82,10 @@ class FoundEdits:
 
 @dataclass(frozen=True)
 class CopyUnit:
-    """One data file of the source and, for each of its rows, the copies it stands for: 0 for a dropped one."""
+    """One data file of the source and, for each of its rows, the copies it stands for: 0 for a dropped one.
+
+    `hosts` has `row` and `hosts` of the rows that stand for several.
+    """
 
     root: Path
     table: str
@@ -88,6 +93,7 @@ class CopyUnit:
     file: Path
     ordinal: int
     duplicates: np.ndarray
+    hosts: pl.DataFrame
     edits: tuple[FoundEdits, ...] = ()
 
 
@@ -134,35 +140,48 @@ def measured_documents(
     return pl.concat(parts) if parts else of(schema.empty(source).select(narrow), 0)
 
 
-def decide(
-    measured: pl.DataFrame,
-    rules: Sequence[Rule],
-    *,
-    duplicates: bool,
-    earlier: pl.DataFrame | None,
-    snapshot: str,
+def decisions(
+    measured: pl.DataFrame, verdicts: pl.DataFrame, copies: pl.DataFrame, hosts: pl.DataFrame, snapshot: str
 ) -> Decisions:
-    """Apply the rules, then drop copies among what they leave.
+    """Put together what the rules dropped and what was dropped as a copy.
 
     Args:
         measured: n documents, as `measured_documents` gives them.
-        duplicates: whether copies are dropped.
-        earlier: `doc_id` and `text_id` of what other snapshots kept; their texts win.
+        verdicts: n rows, as `select.decide` gives them.
+        copies: what is dropped as a copy, as `CopySearch.dropped` gives it; of any documents.
+        hosts: doc_id of documents that others were dropped for, with `copies` and `hosts`.
     """
-    verdicts = select.decide(measured, rules)
     passed = verdicts["kept"]
-    copies = dedup.exact_duplicates(measured.filter(passed) if duplicates else measured.clear(), earlier)
     origin = measured.select("doc_id", "source", *_ORIGIN).with_row_index("place")
-    by_rule = origin.filter(~passed).hstack(verdicts.filter(~passed).drop("doc_id", "kept"))
+    by_rule = origin.filter(~passed).hstack(verdicts.filter(~passed).select(_LEDGER))
     by_copy = origin.join(copies, on="doc_id", how="inner").with_columns(
-        stage=pl.lit("duplicates"), rule=pl.lit("exact_duplicate"), failed=pl.lit(["exact_duplicate"])
+        stage=pl.lit("duplicates"),
+        value=pl.when(pl.col("threshold").is_not_null()).then("similarity"),
+        failed=pl.concat_list("rule"),
     )
-    rejects = pl.concat([by_rule, by_copy], how="diagonal").sort("place") if by_copy.height else by_rule
+    rejects = pl.concat([by_rule, by_copy], how="diagonal").sort("place")
     kept = passed.scatter(by_copy["place"], False)
-    stands_for = origin.select("doc_id").join(dedup.copies(copies), on="doc_id", how="left", maintain_order="left")
+    stands_for = origin.select("doc_id").join(hosts, on="doc_id", how="left", maintain_order="left")
     return Decisions(
-        stands_for.select(kept=kept, duplicates=pl.col("copies").fill_null(1).cast(pl.Int64)),
+        stands_for.select("doc_id", "hosts", kept=kept, duplicates=pl.col("copies").fill_null(1).cast(pl.Int64)),
         rejects.drop("place").with_columns(snapshot=pl.lit(snapshot)),
+    )
+
+
+def stands_for(passing: pl.DataFrame, copies: pl.DataFrame) -> pl.DataFrame:
+    """How many documents each kept one stands for, and on which hosts they are.
+
+    Args:
+        passing: doc_id and host of what the rules let pass.
+        copies: doc_id and kept_id of what is dropped of it.
+
+    Returns:
+        doc_id of each document that others were dropped for, copies (how many, itself included) and hosts, sorted.
+    """
+    members = pl.concat([copies.select("doc_id", "kept_id"), copies.select(doc_id="kept_id", kept_id="kept_id")])
+    members = members.unique("doc_id").join(passing.select("doc_id", "host"), on="doc_id", how="left")
+    return members.group_by(doc_id="kept_id").agg(
+        copies=pl.len().cast(pl.Int64), hosts=pl.col("host").drop_nulls().unique().sort()
     )
 
 
@@ -172,7 +191,10 @@ def drawn(measured: pl.DataFrame, is_drawn: pl.Series, snapshot: str) -> Decisio
     ledger = rejects.with_columns(
         snapshot=pl.lit(snapshot), stage=pl.lit("control"), rule=pl.lit("not_drawn"), failed=pl.lit(["not_drawn"])
     )
-    return Decisions(pl.DataFrame({"kept": is_drawn}).with_columns(duplicates=pl.lit(1, pl.Int64)), ledger)
+    kept = measured.select(
+        "doc_id", hosts=pl.lit(None, pl.List(pl.String)), kept=is_drawn, duplicates=pl.lit(1, pl.Int64)
+    )
+    return Decisions(kept, ledger)
 
 
 def copy_units(
@@ -187,16 +209,30 @@ def copy_units(
     if not files:
         return []
     marks = kept.select(pl.when("kept").then("duplicates").otherwise(0)).to_series().to_numpy()
-    ends = np.cumsum([pq.read_metadata(file).num_rows for file in files])
+    hosts = kept.select("hosts").with_row_index("row").filter(pl.col("hosts").is_not_null())
+    sizes = [pq.read_metadata(file).num_rows for file in files]
+    starts = np.cumsum([0, *sizes[:-1]])
     return [
-        CopyUnit(root, table, snapshot, file, ordinal, part, tuple(edits))
-        for ordinal, (file, part) in enumerate(zip(files, np.split(marks, ends[:-1]), strict=True))
+        CopyUnit(
+            root,
+            table,
+            snapshot,
+            file,
+            ordinal,
+            marks[start : start + size],
+            hosts.filter(pl.col("row").is_between(start, start + size, closed="left")).with_columns(
+                row=(pl.col("row") - start).cast(pl.UInt32)
+            ),
+            tuple(edits),
+        )
+        for ordinal, (file, start, size) in enumerate(zip(files, starts.tolist(), sizes, strict=True))
     ]
 
 
 def copy_kept(unit: CopyUnit) -> Copied:
     """Write the kept rows of one data file into the filtered set, edited."""
-    names = [name for name in schema.FILTERED.names if name not in ("snapshot", "duplicates", "n_edits", "edits")]
+    made = ("snapshot", "duplicates", "hosts", "n_edits", "edits")
+    names = [name for name in schema.FILTERED.names if name not in made]
     ids = pl.scan_parquet(unit.file, hive_partitioning=False).select("doc_id").collect()["doc_id"]
     found = [one.measurements.of(ids, unit.ordinal, [one.edits.chosen().alias("edits")]) for one in unit.edits]
     emptied: list[str] = []
@@ -204,10 +240,11 @@ def copy_kept(unit: CopyUnit) -> Copied:
     with Lake(unit.root).writer(unit.table, snapshot=unit.snapshot, ordinal=unit.ordinal) as writer:
         for batch in read_batches(unit.file, names):
             duplicates = pl.Series("duplicates", unit.duplicates[done : done + batch.height], dtype=pl.Int64)
+            batch = batch.with_row_index("row", done).join(unit.hosts, on="row", how="left", maintain_order="left")
             done += batch.height
             stays = duplicates > 0
             edits = [one["edits"].slice(done - batch.height, batch.height).filter(stays) for one in found]
-            kept = batch.with_columns(duplicates, parents=pl.concat_list("doc_id")).filter(stays)
+            kept = batch.drop("row").with_columns(duplicates, parents=pl.concat_list("doc_id")).filter(stays)
             kept = _edited(kept, edits)
             emptied += kept.filter(pl.col("n_chars") == 0)["doc_id"].to_list()
             writer.write(kept.filter(pl.col("n_chars") > 0).with_columns(snapshot=pl.lit(unit.snapshot)))

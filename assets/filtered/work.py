@@ -1,5 +1,6 @@
 """What making a filtered set takes: which tables it reads, and how one snapshot's documents become kept and dropped."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,8 +9,12 @@ from typing import Any
 import polars as pl
 
 from assets.filtered import selection
+from assets.filtered.copies import CopySearch
+from assets.filtered.duplicates import CopyRule
+from assets.materialization import ALL, UNTIL
 from assets.measure import annotation_table
-from lakehouse import schema, select
+from lakehouse import select
+from lakehouse.commits import in_effect
 from lakehouse.data_files import DataFile, snapshot_of
 from lakehouse.lake import Lake
 from lakehouse.select import Column, Edits, Rule
@@ -25,14 +30,14 @@ class Plan:
         source: the table that it selects from.
         rules: in the order in which they take the blame.
         edits: of the texts that are kept.
-        duplicates: how copies are dropped, as it is declared; None where they stay.
+        duplicates: how copies are dropped, in order; none where they stay.
     """
 
     name: str
     source: str
     rules: Sequence[Rule]
     edits: Sequence[Edits]
-    duplicates: Mapping[str, Any] | None
+    duplicates: Sequence[CopyRule]
 
     @property
     def filtered(self) -> str:
@@ -48,22 +53,45 @@ class Plan:
     def deps(self) -> list[str]:
         """The tables that it is made from."""
         edited = [self.table_of(edits.annotator) for edits in self.edits]
-        return list(dict.fromkeys([self.source, *(self.table_of(one) for one in self.annotators), *edited]))
+        compared = [table for rule in self.duplicates for table in (*rule.compared(self.source), *rule.against)]
+        measured = [self.table_of(one) for one in self.annotators]
+        return list(dict.fromkeys([self.source, *measured, *edited, *self.pairs, *compared]))
+
+    @property
+    def pairs(self) -> list[str]:
+        """The tables of compared pairs that decide on copies."""
+        return [table for rule in self.duplicates if (table := rule.pairs(self.name))]
+
+    @property
+    def reads(self) -> dict[str, str]:
+        """The tables of which more is read than the snapshot that is made."""
+        judged = [self.source, *(self.table_of(one) for one in self.annotators)] if self.competing else []
+        compared = [table for rule in self.duplicates for table in rule.compared(self.source)[:1]]
+        until = [*judged, *self.pairs, *compared]
+        elsewhere = [table for rule in self.duplicates for table in (*rule.compared(self.source)[1:], *rule.against)]
+        return dict.fromkeys(until, UNTIL) | dict.fromkeys(elsewhere, ALL)
 
     @property
     def annotators(self) -> list[str]:
         """The annotators whose measurements are judged."""
-        return sorted(select.required_annotators(self.rules))
+        return sorted({column.annotator for column in self.columns if column.annotator})
 
     @property
     def columns(self) -> list[Column]:
-        """What the rules look at."""
-        return list(dict.fromkeys(column for rule in self.rules for column in rule.columns))
+        """What the rules look at, those that drop copies too."""
+        judged = [column for rule in self.rules for column in rule.columns]
+        copied = [column for rule in self.duplicates for column in (*rule.key_columns, *rule.order_columns)]
+        return list(dict.fromkeys([*judged, *copied]))
 
     @property
     def looks_before(self) -> bool:
-        """Whether copies are looked for in the snapshots before, too."""
-        return self.duplicates is not None and self.duplicates["scope"] == "all_snapshots"
+        """Whether it reads what earlier snapshots of itself kept."""
+        return not self.competing and any(rule.looks_before for rule in self.duplicates)
+
+    @property
+    def competing(self) -> bool:
+        """Whether copies of later snapshots may win: then all snapshots are decided on at once."""
+        return any(rule.compete for rule in self.duplicates)
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -72,7 +100,7 @@ class Plan:
         return {
             "source": self.source,
             "conditions": select.parameters(self.rules),
-            "duplicates": self.duplicates,
+            "duplicates": [dataclasses.asdict(rule) for rule in self.duplicates],
             **({"edits": edits} if edits else {}),
         }
 
@@ -86,11 +114,20 @@ class Plan:
             (self.table_of(column.annotator) if column.annotator else self.source, column.name)
             for column in self.columns
         }
-        return sorted(found | ({(self.source, "text_id")} if self.duplicates else set()))
+        compared = {(table, "similarity") for table in self.pairs}
+        return sorted(found | compared | ({(self.source, "text_id")} if self.duplicates else set()))
 
     def edited(self) -> list[tuple[str, str]]:
         """The tables and columns that the text is computed from."""
         return [(self.source, "text"), *((self.table_of(one.annotator), one.column) for one in self.edits)]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What is decided on the documents of one snapshot, as they were measured."""
+
+    measured: pl.DataFrame
+    decisions: selection.Decisions
 
 
 @dataclass(frozen=True)
@@ -111,26 +148,71 @@ class Work:
     snapshot: str
     inputs: Mapping[str, int] = field(default_factory=dict)
 
-    def run(self, compute: ComputeResource) -> Outcome:
-        """Decide on every document, and write those that stay; nothing is committed yet."""
-        plan, snapshot = self.plan, self.snapshot
+    def decide(self) -> dict[str, Decided]:
+        """Decide on every document of the snapshot, and where newcomers compete on those of all that were built."""
+        snapshots = sorted({self.snapshot, *self._built()}) if self.plan.competing else [self.snapshot]
+        measured = {snapshot: self._measured(snapshot) for snapshot in snapshots}
+        verdicts = {snapshot: select.decide(measured[snapshot], self.plan.rules) for snapshot in snapshots}
+        passing = pl.concat(
+            [
+                measured[snapshot].with_columns(snapshot=pl.lit(snapshot)).filter(verdicts[snapshot]["kept"])
+                for snapshot in snapshots
+            ]
+        )
+        search = CopySearch(
+            self.lake,
+            self.plan.name,
+            self.plan.source,
+            self.plan.duplicates,
+            self.inputs,
+            snapshots,
+            edited=bool(self.plan.edits),
+        )
+        copies = search.dropped(passing)
+        hosts = selection.stands_for(passing, copies)
+        return {
+            snapshot: Decided(
+                measured[snapshot],
+                selection.decisions(measured[snapshot], verdicts[snapshot], copies, hosts, snapshot),
+            )
+            for snapshot in snapshots
+        }
+
+    def write(self, decided: Decided, snapshot: str, compute: ComputeResource) -> Outcome:
+        """Write the documents of a snapshot that stay; nothing is committed yet."""
+        plan, decisions = self.plan, decided.decisions
         files = self.lake.files(plan.source, version=self.inputs[plan.source], snapshot=snapshot)
-        annotations = {name: self._measurements(plan.table_of(name)) for name in plan.annotators}
-        measured = selection.measured_documents(files, self.lake.schema(plan.source), annotations, plan.columns)
-        decisions = selection.decide(
-            measured,
-            plan.rules,
-            duplicates=plan.duplicates is not None,
-            earlier=self._earlier() if plan.looks_before else None,
-            snapshot=snapshot,
-        )
-        units = selection.copy_units(
-            self.lake.root, plan.filtered, snapshot, files, decisions.kept, [self._found(one) for one in plan.edits]
-        )
+        found = [
+            selection.FoundEdits(one, self._measurements(plan.table_of(one.annotator), snapshot)) for one in plan.edits
+        ]
+        units = selection.copy_units(self.lake.root, plan.filtered, snapshot, files, decisions.kept, found)
         copied = list(compute.run(selection.copy_kept, units, task=f"Filtering {plan.filtered} {snapshot}"))
-        emptied = selection.ledger_of_emptied(measured, [doc_id for one in copied for doc_id in one.emptied], snapshot)
+        lost = [doc_id for one in copied for doc_id in one.emptied]
+        emptied = selection.ledger_of_emptied(decided.measured, lost, snapshot)
         dropped = pl.concat([decisions.rejects, emptied], how="diagonal_relaxed") if len(emptied) else decisions.rejects
-        return Outcome(measured, [file for one in copied for file in one.files], dropped)
+        return Outcome(decided.measured, [file for one in copied for file in one.files], dropped)
+
+    def differs(self, decided: Decided, snapshot: str) -> bool:
+        """Whether a snapshot has other documents now than are decided on, or for other copies."""
+        columns = ["doc_id", "duplicates"]
+        now = self.lake.scan(self.plan.filtered, snapshot=snapshot).select(columns).collect().sort("doc_id")
+        then = decided.decisions.kept.filter("kept").select(columns).sort("doc_id")
+        if self.plan.edits:
+            rejects = self.lake.scan(self.plan.rejects, snapshot=snapshot).filter(pl.col("stage") == "edits")
+            then = then.join(rejects.select("doc_id").collect(), on="doc_id", how="anti", maintain_order="left")
+        return not now.equals(then)
+
+    def _built(self) -> list[str]:
+        """The snapshots that the set has."""
+        if not self.lake.exists(self.plan.filtered):
+            return []
+        return [partition for partition in in_effect(self.lake.history(self.plan.filtered)) if partition]
+
+    def _measured(self, snapshot: str) -> pl.DataFrame:
+        plan = self.plan
+        files = self.lake.files(plan.source, version=self.inputs[plan.source], snapshot=snapshot)
+        annotations = {name: self._measurements(plan.table_of(name), snapshot) for name in plan.annotators}
+        return selection.measured_documents(files, self.lake.schema(plan.source), annotations, plan.columns)
 
     @cached_property
     def values_before(self) -> dict[str, pl.Series]:
@@ -147,19 +229,6 @@ class Work:
     def _scan(self, table: str, snapshot: str) -> pl.LazyFrame:
         return self.lake.scan(table, version=self.inputs[table], snapshot=snapshot)
 
-    def _found(self, edits: Edits) -> selection.FoundEdits:
-        return selection.FoundEdits(edits, self._measurements(self.plan.table_of(edits.annotator)))
-
-    def _measurements(self, table: str) -> selection.Measurements:
-        files = self.lake.files(table, version=self.inputs[table], snapshot=self.snapshot)
+    def _measurements(self, table: str, snapshot: str) -> selection.Measurements:
+        files = self.lake.files(table, version=self.inputs[table], snapshot=snapshot)
         return selection.Measurements(tuple(files), self.lake.schema(table, self.inputs[table]))
-
-    def _earlier(self) -> pl.DataFrame:
-        """doc_id and text_id of what the snapshots before this one kept."""
-        filtered, before = self.plan.filtered, pl.col("snapshot") < self.snapshot
-        kept = self.lake.scan(filtered) if self.lake.exists(filtered) else schema.empty(schema.FILTERED).lazy()
-        if self.plan.edits:
-            # Copies are found by the text that came in, which edits changed.
-            came_in = self.lake.scan(self.plan.source, version=self.inputs[self.plan.source]).filter(before)
-            kept = came_in.join(kept.filter(before).select("doc_id"), on="doc_id", how="semi")
-        return kept.filter(before).select("doc_id", "text_id").collect()

@@ -36,6 +36,7 @@ SHAPES = {
     "raw": Shape(("doc_id",), ("snapshot", "source", "language"), "text"),
     "files": Shape(("warc_file",), ("snapshot", "source")),
     "annotations": Shape(("doc_id",), ("snapshot",)),
+    "pairs": Shape(("doc_id", "other_id"), ("snapshot", "other_table")),
     "filtered": Shape(("doc_id",), ("snapshot", "source", "language"), "text"),
     "rejects": Shape(("doc_id",), ("snapshot", "source")),
     "generations": Shape(("request_id",), ("snapshot", "recipe", "status"), "response"),

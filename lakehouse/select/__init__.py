@@ -11,6 +11,7 @@ from lakehouse.select.conditions import (
 from lakehouse.select.decide import decide
 from lakehouse.select.draw import draw
 from lakehouse.select.edits import Edits, apply_edits, merge_edits
+from lakehouse.select.expressions import check_type, evaluated
 from lakehouse.select.recipe import Recipe, load_recipe, recipe_names
 from lakehouse.select.rule_sets import RULE_SETS
 from lakehouse.select.rules import ByLanguage, Declared, Languages, Measured, resolve
@@ -30,8 +31,10 @@ __all__ = [
     "RuleError",
     "Top",
     "apply_edits",
+    "check_type",
     "decide",
     "draw",
+    "evaluated",
     "load_recipe",
     "merge_edits",
     "parameters",

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pyarrow as pa
+from polars import selectors
 
 from lakehouse.select.conditions import Column, RuleError
 
@@ -74,7 +75,7 @@ def evaluated(documents: pl.DataFrame, expressions: Mapping[str, str], columns: 
     selected = ", ".join(f'({expression}) AS "{name}"' for name, expression in expressions.items())
     with _connection(looked_at, columns) as connection:
         values = connection.sql(f"SELECT place, {selected} FROM documents").pl().sort("place").drop("place")
-    return documents.hstack(values.with_columns(pl.exclude(pl.Boolean).cast(pl.Float64)))
+    return documents.hstack(values.with_columns(selectors.numeric().cast(pl.Float64)))
 
 
 def _connection(frame: pl.DataFrame, columns: Sequence[Column]) -> duckdb.DuckDBPyConnection:
