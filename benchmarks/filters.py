@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from assets.filtered import selection
 from assets.measure import AnnotationUnit, annotation_table, measure_file
-from lakehouse import annotate, identity, schema, select
+from lakehouse import annotate, dedup, identity, schema, select
 from lakehouse.commits import Origin
 from lakehouse.lake import Lake
 
@@ -98,7 +98,9 @@ def decide(root: Path) -> selection.Decisions:
     columns = list(dict.fromkeys(column for rule in rules for column in rule.columns))
     annotations = {name: measurements(lake, name) for name in ANNOTATORS}
     measured = selection.measured_documents(lake.files("raw/web"), lake.schema("raw/web"), annotations, columns)
-    return selection.decide(measured, rules, duplicates=False, earlier=None, snapshot="s1")
+    none = pl.DataFrame(schema={"doc_id": pl.String, "rule": pl.String, "threshold": pl.Float64, **dedup.DROPPED})
+    copies = pl.DataFrame(schema={"doc_id": pl.String, "copies": pl.Int64, "hosts": pl.List(pl.String)})
+    return selection.decisions(measured, select.decide(measured, rules), none, copies, "s1")
 
 
 def copy(root: Path) -> None:
@@ -108,7 +110,7 @@ def copy(root: Path) -> None:
     kept = pl.DataFrame({"kept": [True] * sum(pq.read_metadata(file).num_rows for file in files)})
     edits = select.Edits("c4", "line_edits_any_ending")
     found = selection.FoundEdits(edits, measurements(lake, "c4"))
-    marks = kept.with_columns(duplicates=pl.lit(1, pl.Int64))
+    marks = kept.with_columns(duplicates=pl.lit(1, pl.Int64), hosts=pl.lit(None, pl.List(pl.String)))
     for unit in selection.copy_units(root, "filtered/web", "s1", files, marks, [found]):
         selection.copy_kept(unit)
 
