@@ -93,9 +93,8 @@ def main() -> None:
         with dg.DagsterInstance.ephemeral() as instance:
             instance.add_dynamic_partitions("snapshot", ["s1", "s2"])
             totals = [build(job, instance, lake, snapshot, arguments.workers) for snapshot in ("s1", "s2")]
-        print(
-            f"1 % more: {totals[1][0] / totals[0][0]:.1%} of the seconds, {totals[1][1] / totals[0][1]:.1%} of the processor's"
-        )
+        share, busy = (totals[1][place] / totals[0][place] for place in (0, 1))
+        print(f"1 % more: {share:.1%} of the seconds, {busy:.1%} of the processor's")
         print(
             lake.sql("SELECT snapshot, rule, count(*) AS documents FROM rejects.clean GROUP BY ALL ORDER BY ALL")
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
@@ -140,6 +141,17 @@ def test_rows_come_back_in_the_order_of_the_units_whoever_wrote_them_first(lake:
 
     assert lake.scan("rejects/web").collect()["doc_id"].to_list() == ["first", "second", "third"]
     assert lake.history("rejects/web")[0].rows == 3
+
+
+def test_long_rows_are_fewer_to_a_row_group(lake: Lake) -> None:
+    with lake.writer("rejects/web", snapshot="s1") as writer:
+        for number in range(40):
+            long = rejects("s1", f"d{number}").with_columns(evidence=pl.lit("x" * 4_000_000))
+            writer.write(long)
+    (file,) = writer.finished()
+    parquet = pq.ParquetFile(lake.folder("rejects/web") / file.path)
+    # 64 MiB are 16.8 of these rows.
+    assert [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)] == [17, 17, 6]
 
 
 def test_snapshots_that_look_like_dates_stay_text_in_sql(lake: Lake) -> None:
