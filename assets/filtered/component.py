@@ -212,6 +212,8 @@ def _asset(plan: Plan, alarm_settings: Alarms) -> dg.AssetsDefinition:
         yield from audited(plan.filtered, outcome_audits(store, plan.filtered, outcome))
         for other in [other for other in decided if work.differs(decided[other], other)]:
             again = work.write(decided[other], other, compute)
+            # Its checks are those of another snapshot: they are not reported here, but they must hold.
+            list(audited(plan.filtered, outcome_audits(store, plan.filtered, again)))
             for commit in _committed(context, store, plan, again, other, inputs):
                 context.instance.report_runless_asset_event(recorded(commit))
         ledger, commit = _committed(context, store, plan, outcome, snapshot, inputs)

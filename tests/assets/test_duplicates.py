@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
-from archives import WebPage, write_archive
-from lakes import builder_of, definitions_of, rows
+from archives import REPOSITORY, WebPage, write_archive
+from lakes import builder_of, definitions_of, environment, rows
 
+from assets.filtered.alarms import Alarms
 from assets.filtered.component import Duplicates, FilteredSet
+from assets.materialization import asset_key
 from assets.raw.component import RawSource
 from lakehouse.cli.failures import IncompleteBuildError
+from lakehouse.cli.instance import open_instance
 from lakehouse.cli.runs import Built
 from lakehouse.lake import Lake
 from lakehouse.select import RuleError
@@ -161,6 +169,17 @@ def test_a_new_snapshot_joins_what_is_there_and_writes_none_of_it_anew(lake: Lak
     assert rows(lake, "SELECT min(similarity) >= 0.5 FROM pairs.clean__minhash") == [(True,)]
 
 
+def test_the_questions_of_the_docs_have_answers(lake: Lake) -> None:
+    text = (REPOSITORY / "docs" / "duplicates.md").read_text()
+    queries = [block.partition("```")[0].replace("web_clean", "clean") for block in text.split("```sql\n")[1:]]
+    largest, hosts, nearly, thresholds, in_all = (rows(lake, query) for query in queries)
+    assert largest[0] == ("http://news.test/b", 5, 50 / 62, largest[0][3])
+    assert hosts[0][:3] == ("late.test", "news.test", 3)
+    assert nearly == []
+    assert sum(int(str(count)) for _, count in thresholds) == 9
+    assert in_all[0] == ("http://news.test/b", 5)
+
+
 def test_the_reason_is_a_sentence(lake: Lake) -> None:
     query = "SELECT sentence FROM lake.why('http://late.test/b') WHERE verdict = 'dropped'"
     ((sentence,),) = rows(lake, query)
@@ -252,6 +271,29 @@ def test_what_another_set_holds_is_dropped_whichever_came_first(tmp_path: Path) 
     assert kept(lake) == set()
 
 
+def test_a_source_that_loses_too_much_and_a_document_that_stands_for_too_many_fail_a_check(tmp_path: Path) -> None:
+    pages = {"news/a": A, **{f"news/{place}": changed(A, place) for place in (0, 1, 2)}, "news/d": D}
+    alarms = Alarms(min_documents=5, max_duplicates=0.5, max_cluster=2)
+    lake = lake_of(tmp_path / "lake", Duplicates(method="minhash"), pages, alarms=alarms)
+    assert kept(lake) == {"news/0", "news/d"}  # of the longest copies that whose address is the smallest
+    check = dg.AssetCheckKey(asset_key("filtered/clean"), "duplicates_in_bounds")
+    with environment(lake.root), open_instance(lake) as instance:
+        (record,) = instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
+        shown = instance.get_latest_materialization_event(asset_key("filtered/clean"))
+    assert record.status.value == "FAILED"
+    found = [one.data for one in record.evaluation.metadata["found"].value.records]  # type: ignore[union-attr]
+    (kept_id,) = (one for (one,) in rows(lake, "SELECT doc_id FROM filtered.clean WHERE duplicates > 1"))
+    assert found == [
+        {"group": "source web", "documents": 5, "lost": 0.6},
+        {"group": f"copies of {kept_id}", "documents": 3, "lost": 1.0},
+    ]
+    assert shown is not None
+    metadata = shown.asset_materialization.metadata  # type: ignore[union-attr]
+    (largest,) = (one.data for one in metadata["largest"].value.records)
+    assert (largest["documents"], largest["kept"]) == (4, "http://news.test/0")
+    assert str(metadata["clusters"].value).startswith("![plot]")
+
+
 def test_of_one_address_the_policy_keeps_one_and_what_was_dropped_for_it_follows_it(tmp_path: Path) -> None:
     # x?1 and x#2 are one page; the newer is dropped for news/y, which has its text and more. So are both.
     pages = {"news/x": A, "news/x#2": D, "news/y": [*D, "more"]}
@@ -265,6 +307,54 @@ def test_of_one_address_the_policy_keeps_one_and_what_was_dropped_for_it_follows
         "news/x#2": ("near_duplicate", "news/y", 56 / 57),
     }
     assert rows(lake, "SELECT duplicates FROM filtered.clean") == [(3,)]
+
+
+KILLED = """
+import importlib, os, signal, sys
+from pathlib import Path
+from lakes import builder_of
+from test_duplicates import Duplicates, parts
+
+module, _, function = sys.argv[2].rpartition(".")
+place, calls = importlib.import_module(module), [0]
+original = getattr(place, function)
+
+def killed(*arguments, **named):
+    calls[0] += 1
+    if calls[0] == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments, **named)
+
+setattr(place, function, killed)
+with builder_of(Path(sys.argv[1]), *parts(Duplicates(method="minhash", keep="longest"))) as builder:
+    builder.build()
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "call"),
+    [
+        ("lakehouse.dedup.near.merge", 2),  # while the pairs of s2 are looked for
+        ("assets.filtered.pairs.origin_of", 1),  # when the pairs of s1 are written, and not committed
+        ("assets.filtered.component.materialized", 4),  # when the ledger and the kept rows of s2 are committed
+    ],
+)
+def test_a_build_that_is_killed_goes_on_as_if_it_had_not_been(
+    lake: Lake, tmp_path: Path, function: str, call: int
+) -> None:
+    again = Lake(tmp_path / "the lake")
+    land(again, "web", "s1", FIRST)
+    land(again, "web", "s2", SECOND)
+    paths = [str(REPOSITORY), str(REPOSITORY / "tests"), str(REPOSITORY / "tests/assets")]
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-c", KILLED, str(again.root), function, str(call)]
+    done = subprocess.run(command, env=variables, capture_output=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    build(again, *parts(Duplicates(method="minhash", keep="longest")))
+    assert (kept(again), dropped(again)) == (kept(lake), dropped(lake))
+    pairs = "SELECT * FROM pairs.clean__minhash ORDER BY ALL"
+    assert rows(again, pairs) == rows(lake, pairs)
+    assert rows(again, "SELECT count(*), count(DISTINCT doc_id) FROM rejects.clean") == [(6, 6)]
 
 
 @pytest.mark.parametrize(
