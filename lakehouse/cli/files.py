@@ -175,6 +175,9 @@ def recipe(
     known = [rule for rule in first["rules"] if isinstance(rule, str)]
     edits = [one if isinstance(one, str) else next(iter(one)) for one in first.get("edits", ())]
     needed = select.required_annotators(select.resolve(known)) | {one.partition(".")[0] for one in edits}
+    copies = first.get("duplicates") or []
+    for one in [copies] if isinstance(copies, dict) else copies:
+        needed |= {"minhash"} if one.get("method") == "minhash" else set()
     print("---")
     if needed:
         print(f"# {source} must measure this: annotators: [{', '.join(sorted(needed))}]")
