@@ -151,16 +151,36 @@ def _measured(
     if not work.annotators or not files:
         return []
     units = [dataclasses.replace(work, file=file, ordinal=ordinal) for ordinal, file in enumerate(files)]
-    surveying = [declared for declared in work.annotators if annotate.annotator(declared).survey]
-    surveys = {}
-    if surveying:
-        surveyed = [dataclasses.replace(unit, annotators=tuple(surveying)) for unit in units]
-        counted = list(compute.run(survey_file, surveyed, task=f"Surveying {work.table} {work.snapshot}"))
-        for annotator in map(annotate.annotator, surveying):
-            parts = [counts[annotator.name] for counts in counted if annotator.name in counts]
-            surveys[annotator.name] = merge_surveys(store.root, annotator, parts)
+    surveys: dict[str, Path] = {}
+    for again in (False, True):
+        # An annotator that counts again is given what it found first.
+        counted = _survey(store, compute, work, [dataclasses.replace(unit, surveys=surveys) for unit in units], again)
+        for name in counted.keys() & surveys.keys():
+            surveys[name].unlink()
+        surveys = surveys | counted
     units = [dataclasses.replace(unit, surveys=surveys) for unit in units]
     measured = list(compute.run(measure_file, units, task=f"Measuring {work.table} {work.snapshot}"))
     for file in surveys.values():
         file.unlink()
     return measured
+
+
+def _survey(
+    store: Lake, compute: ComputeResource, work: AnnotationUnit, units: Sequence[AnnotationUnit], again: bool
+) -> dict[str, Path]:
+    """What annotators count over all data files before they measure, for the first time or again, by their names."""
+    annotators = {annotator.name: annotator for annotator in map(annotate.annotator, work.annotators)}
+    surveying = {
+        name: declared
+        for (name, one), declared in zip(annotators.items(), work.annotators, strict=True)
+        if one.survey and (one.survey.count_again or not again)
+    }
+    if not surveying:
+        return {}
+    units = [dataclasses.replace(unit, annotators=tuple(surveying.values())) for unit in units]
+    task = f"Surveying {work.table} {work.snapshot}" + (" again" if again else "")
+    counted = list(compute.run(survey_file, units, task=task))
+    return {
+        name: merge_surveys(store.root, annotators[name], [counts[name] for counts in counted if name in counts])
+        for name in surveying
+    }

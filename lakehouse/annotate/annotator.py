@@ -21,15 +21,45 @@ class AnnotatorError(ValueError):
 class Survey:
     """What is counted over all documents of a snapshot before one of them can be measured.
 
+    Counts are rows of keys and `documents`, in how many documents the keys occur, or how often. They may have a column
+    `first`: of equal keys the smallest one counts.
+
     Attributes:
-        count: n documents to rows of keys and `documents`, in how many of the n the keys occur.
-        least: keys that occur in fewer documents of the snapshot are left out.
+        count: n documents to counts of what is in them.
+        least: keys whose `documents` over the snapshot are fewer are left out.
         measure: n documents, and the keys with their counts over the snapshot, to n rows of the annotator's columns.
+            The counts are sorted by their keys, and hold at least every key that occurs in the n documents.
+        count_again: n documents, and what `count` found, as `measure` would get it, to counts of other keys: of those
+            that are too many to be counted for every document. `measure` then gets what this one found.
     """
 
     count: Callable[[Batch], pl.DataFrame]
     least: int
     measure: Callable[[Batch, pl.DataFrame], pl.DataFrame]
+    count_again: Callable[[Batch, pl.DataFrame], pl.DataFrame] | None = None
+
+    def alone(self, batch: Batch) -> pl.DataFrame:
+        """Measure n documents that are the whole snapshot."""
+        found = self._found(self.count(batch))
+        if self.count_again is not None:
+            found = self._found(self.count_again(batch, found))
+        return self.measure(batch, found)
+
+    def _found(self, counts: pl.DataFrame) -> pl.DataFrame:
+        return add_up(counts).filter(pl.col("documents") >= self.least).sort(keys_of(counts))
+
+
+def keys_of(counts: pl.DataFrame) -> list[str]:
+    """The columns of counts that are keys."""
+    return [column for column in counts.columns if column not in ("documents", "first")]
+
+
+def add_up(counts: pl.DataFrame) -> pl.DataFrame:
+    """Counts with one row for each key."""
+    sums = {"documents": pl.col("documents").sum()}
+    if "first" in counts.columns:
+        sums["first"] = pl.col("first").min()
+    return counts.group_by(keys_of(counts)).agg(**sums)
 
 
 @dataclass(frozen=True)
