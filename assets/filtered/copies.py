@@ -106,8 +106,6 @@ class CopySearch:
         assert table is not None
         pairs = self.lake.scan(table, version=self.inputs[table])
         own = pairs.filter(pl.col("snapshot").is_in(list(self.snapshots)))
-        if not rule.all_snapshots:
-            own = own.filter((pl.col("snapshot") == pl.col("other_snapshot")) | (pl.col("other_table") != self.source))
         found = own.filter(pl.col("similarity") >= rule.threshold).select(_COMPARED).collect()
         if not rule.looks_before or len(self.snapshots) > 1:
             return found

@@ -11,6 +11,7 @@ import typer
 from lakehouse.cli import (
     audit,
     build,
+    dedup,
     demo,
     docs,
     explore,
@@ -33,7 +34,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for module in (demo, build, look, query, explore, docs, lineage, versions, maintain, fit, train, audit, files, serve):
+for module in (
+    demo, build, look, query, explore, docs, lineage, versions, maintain, fit, train, audit, files, dedup, serve
+):  # fmt: skip
     module.add_to(app)
 
 

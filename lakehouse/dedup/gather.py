@@ -56,9 +56,11 @@ def lay_out(folder: Path, wanted: npt.NDArray[np.bool_], starts: Places, total: 
     wanted.tofile(folder / "wanted")
     starts.tofile(folder / "starts")
     with (folder / "shingles").open("wb") as file:
-        if total:
+        if total and hasattr(os, "posix_fallocate"):
             # A mapped file that turns out not to fit ends the process; one that is laid out does not.
             os.posix_fallocate(file.fileno(), 0, 4 * total)
+        else:
+            file.truncate(4 * total)
 
 
 def gather(unit: Gathering) -> None:

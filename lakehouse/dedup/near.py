@@ -40,9 +40,12 @@ MAX_GROUP = 64
 """So many documents that share a key are all compared with each other."""
 
 _CODES_AT_ONCE = 1 << 24
+_CODES_AT_LEAST = 1 << 20
 _PAIRS_AT_ONCE = 1 << 16
 _ROWS_AT_LEAST = 1 << 20
+_BYTES_A_DOCUMENT = 25  # what tells which shingles are needed, and where they lie
 _BYTES_A_ROW = 96  # key, place, order and slot of a document while a band is sorted
+_BYTES_A_CODE = 24  # a pair, its sorted copy, and its two places
 _BYTES_AN_ID = 64
 
 
@@ -142,7 +145,7 @@ def find_pairs(
     `max_group` documents share a key, each is compared with a few of them only (see `bands.find_candidates`); the
     report tells.
 
-    Memory grows by some 100 bytes a document, and does with less where there is less; shingles lie in a file.
+    Memory grows by some 100 bytes a document, by 25 where there is little; shingles lie in a file.
 
     Args:
         files: Parquet data files of a `minhash` annotation, in the order of their snapshots.
@@ -204,10 +207,10 @@ class _Search:
         report.documents, report.earlier = n - signatures.first_place, signatures.first_place
         if not report.documents:
             return
-        parts = self._parts(n)
+        parts, codes_at_once = self._portions(n)
         copies, originals = find_copies(signatures, parts)
         report.copies = len(copies)
-        self._find_candidates(signatures, copies, parts)
+        self._find_candidates(signatures, copies, parts, codes_at_once)
         wanted = self._gather(signatures)
         wanted[copies] = wanted[originals] = True
         ids = DocumentIds(asked.files, signatures.offsets, wanted, self.folder)
@@ -225,18 +228,21 @@ class _Search:
             yield from self._framed(signatures, ids, later[order], earlier[order], similarity[order])
         yield from self._framed(signatures, ids, copies[done:], originals[done:], np.ones(len(copies) - done))
 
-    def _parts(self, n: int) -> int:
-        """In how many parts bands are dealt with, for memory to suffice."""
+    def _portions(self, n: int) -> tuple[int, int]:
+        """In how many parts bands are dealt with, and how many codes at a time, for memory to suffice."""
         free = self.asked.measure_room(self.folder)
-        codes = min(n * self.asked.max_group, _CODES_AT_ONCE) * 8 * 3
-        needed = 24 * n + _BYTES_A_ROW * min(n, _ROWS_AT_LEAST) + codes
-        free.require(self.folder, f"to look for pairs among {n:,} documents", memory=needed)
+        fixed = _BYTES_A_DOCUMENT * n
+        most = min(n * self.asked.max_group, _CODES_AT_ONCE)
+        least = fixed + _BYTES_A_ROW * min(n, _ROWS_AT_LEAST) + _BYTES_A_CODE * min(most, _CODES_AT_LEAST)
+        free.require(self.folder, f"to look for pairs among {n:,} documents", memory=least)
         if free.memory is None:
-            return 1
-        rows = max(_ROWS_AT_LEAST, (free.memory - 24 * n - codes) // 2 // _BYTES_A_ROW)
-        return -(-n // rows)
+            return 1, most
+        # Half of what is there is left to others.
+        codes = min(most, max(_CODES_AT_LEAST, (free.memory - fixed) // 8 // _BYTES_A_CODE))
+        rows = max(_ROWS_AT_LEAST, ((free.memory - fixed) // 2 - _BYTES_A_CODE * codes) // _BYTES_A_ROW)
+        return -(-n // rows), codes
 
-    def _find_candidates(self, signatures: Signatures, copies: Places, parts: int) -> None:
+    def _find_candidates(self, signatures: Signatures, copies: Places, parts: int, codes_at_once: int) -> None:
         """Write the codes of all pairs that share a key, ascending and each once, to the file `candidates`."""
         is_copy = np.zeros(self.report.documents, np.bool_)
         is_copy[copies - signatures.first_place] = True
@@ -246,7 +252,7 @@ class _Search:
             for band in signatures.bands:
                 for codes in find_candidates(
                     signatures, band, is_copy, self.report.thinned,
-                    max_group=self.asked.max_group, parts=parts, codes_at_once=_CODES_AT_ONCE,
+                    max_group=self.asked.max_group, parts=parts, codes_at_once=codes_at_once,
                 ):  # fmt: skip
                     # The pairs of all bands are merged into a file as large as all runs, at most.
                     self._require_disk(2 * codes.nbytes, "for candidates")
@@ -256,7 +262,7 @@ class _Search:
         finally:
             progress().finish(task)
         with (self.folder / "candidates").open("wb") as out:
-            for codes in merge([mapped(run, np.int64) for run in runs], signatures.documents, _CODES_AT_ONCE):
+            for codes in merge([mapped(run, np.int64) for run in runs], signatures.documents, codes_at_once):
                 self.report.candidates += len(codes)
                 later, earlier = codes // signatures.documents, codes % signatures.documents
                 possible = could_reach(signatures.sizes[later], signatures.sizes[earlier], self.asked.floor)
@@ -269,8 +275,8 @@ class _Search:
         n = signatures.documents
         wanted = np.zeros(n, np.bool_)
         candidates = mapped(self.folder / "candidates", np.int64)
-        for first in range(0, len(candidates), _CODES_AT_ONCE):
-            codes = candidates[first : first + _CODES_AT_ONCE]
+        for first in range(0, len(candidates), _CODES_AT_LEAST):
+            codes = candidates[first : first + _CODES_AT_LEAST]
             wanted[codes // n] = wanted[codes % n] = True
         lengths = np.where(wanted, signatures.sizes, 0).astype(np.int64)
         ends = np.cumsum(lengths)

@@ -43,8 +43,14 @@ def test_a_measurement_replaces_a_column_of_the_same_name() -> None:
     assert annotated["stop_words"].to_list() == [2, 0]
 
 
-# Kinds that need no file or list of the user's.
-PLAIN = [name for name in annotate.KINDS if name not in ("bad_words", "fasttext_classifier", "perplexity", "url_lists")]
+OF_THE_USER = (
+    "bad_words",
+    "embedding",
+    "fasttext_classifier",
+    "perplexity",
+    "url_lists",
+)  # they need a file, or a server
+PLAIN = [name for name in annotate.KINDS if name not in OF_THE_USER]
 NEEDED = {"url": "http://a.test/x.py", "host": "a.test"}
 
 

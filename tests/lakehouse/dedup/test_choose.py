@@ -133,6 +133,13 @@ def test_a_missing_edge_is_made_up_for_by_comparing() -> None:
     assert chosen(3, edges, threshold=0.7, shingles=packed(sets), tries=0).keeper.tolist() == [0, 0, 2]
 
 
+def test_what_one_document_was_compared_with_in_vain_others_are_compared_with_too() -> None:
+    sets = [frozenset(range(10)), frozenset(range(50, 60)), frozenset(range(11))]
+    edges = [(0, 1, math.nan), (1, 2, math.nan)]
+    assert chosen(3, edges, threshold=0.7, shingles=packed(sets)).keeper.tolist() == [0, 1, 0]
+    assert chosen(3, edges, threshold=0.7).keeper.tolist() == [0, 1, 2]
+
+
 def test_stars_and_chains_of_many_documents_take_seconds() -> None:
     began = time.process_time()
     n = 500_000

@@ -38,7 +38,11 @@ def test_sets_of_too_different_sizes_need_no_comparison() -> None:
     assert could_reach(np.array([6]), np.array([10]), 0.7).tolist() == [False]
 
 
-def test_shingles_come_in_the_order_of_the_ids(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows_at_once", [1, 1_000])
+def test_shingles_come_in_the_order_of_the_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    monkeypatch.setattr("lakehouse.dedup.gather._ROWS_TO_JOIN", rows_at_once)
     first = {"a": frozenset({3, 1}), "b": frozenset(), "c": frozenset({2**32 - 1})}
     second = {"d": frozenset({7}), "a": frozenset({9})}
     files = [write(tmp_path / "1.parquet", first, rows_a_group=2), write(tmp_path / "2.parquet", second)]

@@ -73,24 +73,22 @@ def test_pairs_are_those_of_comparing_all_with_all_however_the_documents_are_spr
             patch.setattr(near, "_ROWS_AT_LEAST", 3)
             patch.setattr(near, "_CODES_AT_ONCE", 4)
             patch.setattr(near, "_PAIRS_AT_ONCE", 2)
-        room = Room(1 << 40, 1_000 if scarce else None)
+        # What 3 rows and 4 codes take beside 25 bytes a document, and a little more: two to six rows are a part.
+        room = Room(1 << 40, 25 * len(documents) + 96 * 3 + 24 * 4 + 1_000 if scarce else None)
         folder, scratch = Path(made), Path(made) / "scratch"
         files = [
             write(folder / f"{number}.parquet", portion, rows_a_group)
             for number, portion in enumerate(portions(documents, cuts))
         ]
 
-        def measure(_: Path) -> Room:
-            return room if not scarce else Room(1 << 40, 24 * len(documents) + 96 * 3 + 1_000)
-
-        at_once = rows(files, scratch, floor=floor, measure_room=measure)
+        at_once = rows(files, scratch, floor=floor, measure_room=lambda _: room)
         assert at_once == sorted(
             expected(documents, list(documents), floor),
             key=lambda pair: [list(documents).index(one) for one in pair[:2]],
         )
         one_by_one: Found = []
         for number in range(len(files)):
-            one_by_one += rows(files[: number + 1], scratch, first_new=number, floor=floor, measure_room=measure)
+            one_by_one += rows(files[: number + 1], scratch, first_new=number, floor=floor, measure_room=lambda _: room)
         assert one_by_one == at_once
         assert not scratch.exists()
 
@@ -112,13 +110,13 @@ def test_the_new_document_comes_first_and_files_are_named_by_their_place(tmp_pat
     # {1, 2, 3, 4} and {1, 2, 3, 5} share 3 of 5 shingles. All share key 7 of the first band.
     base, changed = frozenset({1, 2, 3, 4}), frozenset({1, 2, 3, 5})
     first = tmp_path / "first.parquet"
-    frame_of({"old": base, "other": frozenset({8})}, band_00=[7, 9]).write_parquet(first)
+    frame_of({"old": base, "same": base, "other": frozenset({8})}, band_00=[7, 7, 9]).write_parquet(first)
     second = tmp_path / "second.parquet"
     frame_of({"new": changed, "copy": base}, band_00=[7, 7]).write_parquet(second)
     pairs = find_pairs([first, second], first_new=1, scratch=tmp_path / "scratch", run=run)
     assert pl.concat(list(pairs)).rows() == [(1, "new", 0, "old", 3 / 5), (1, "copy", 0, "old", 1.0)]
     report = pairs.report
-    assert (report.documents, report.earlier, report.candidates, report.verified, report.copies) == (2, 2, 1, 1, 1)
+    assert (report.documents, report.earlier, report.candidates, report.verified, report.copies) == (2, 3, 1, 1, 1)
     assert report.thinned == []
 
 
