@@ -23,8 +23,7 @@ from lakehouse.identity import text_id
 from lakehouse.lake import LakeError
 
 if TYPE_CHECKING:
-    from lakehouse.dedup import Shingles
-    from lakehouse.dedup.choose import Choice
+    from lakehouse.dedup.choose import Choice, ShinglesOf
 
 _PART_DOCUMENTS = 16_384
 _PART_BYTES = 32_000_000
@@ -166,7 +165,6 @@ class _Work:
     def choose(self, read: pl.DataFrame, keep: Keep) -> tuple[Choice, npt.NDArray[np.int64]]:
         """Decide what stays; also give the places of the documents, best first, by which the choice names them."""
         from lakehouse.dedup.choose import choose
-        from lakehouse.dedup.components import connected_components
 
         n = read.height
         order = np.arange(n)
@@ -175,12 +173,14 @@ class _Work:
         rank = np.empty(n, np.int64)
         rank[order] = np.arange(n)
         a, b, similarity = (np.concatenate(column) for column in zip(_same(read), *self._similar(), strict=True))
-        a, b = rank[a], rank[b]
-        component = connected_components(n, [(a, b)])
-        same = similarity == 1.0
-        twins = connected_components(n, [(a[same], b[same])])
-        shingles = self._shingles(order, component, twins)
-        return choose(n, a, b, similarity, threshold=self.threshold, shingles=shingles), order
+        return choose(
+            n,
+            rank[a],
+            rank[b],
+            similarity,
+            threshold=self.threshold,
+            shingles_of=self._shingles(order) if self.measured else None,
+        ), order
 
     def _parts(self, files: Sequence[Path]) -> Iterator[_Part]:
         batches: list[pl.DataFrame] = []
@@ -208,21 +208,11 @@ class _Work:
             yield a, b, frame["similarity"].to_numpy()
         self.thinned = sum(band.documents for band in pairs.report.thinned)
 
-    def _shingles(
-        self, order: npt.NDArray[np.int64], component: npt.NDArray[np.int64], twins: npt.NDArray[np.int64]
-    ) -> Shingles | None:
-        """The shingles of what may be similar though no band says so: clusters of more than two different documents."""
-        from lakehouse.dedup import Shingles, shingles_of
+    def _shingles(self, order: npt.NDArray[np.int64]) -> ShinglesOf:
+        """Finds the shingles of documents by their place in the order."""
+        from lakehouse.dedup import shingles_of
 
-        different = twins == np.arange(len(order))
-        size = np.bincount(component[different], minlength=len(order))
-        wanted = different & (size[component] > 2)
-        if not self.measured or not wanted.any():
-            return None
-        found = shingles_of(self.measured, pl.Series(order[wanted]).cast(pl.String), self.folder)
-        lengths = np.zeros(len(order), np.int64)
-        lengths[wanted] = np.diff(found.bounds)
-        return Shingles(found.data, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))
+        return lambda asked: shingles_of(self.measured, pl.Series(order[asked]).cast(pl.String), self.folder)
 
 
 def _same(read: pl.DataFrame) -> Edges:

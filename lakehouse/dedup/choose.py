@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numba
@@ -12,6 +13,10 @@ from lakehouse.dedup.components import check_nodes, connected_components
 from lakehouse.dedup.errors import DedupError
 from lakehouse.dedup.jaccard import Shingles, read_only
 from lakehouse.dedup.jaccard import similarity as jaccard
+
+Nodes = npt.NDArray[np.int64]
+
+ShinglesOf = Callable[[Nodes], Shingles]
 
 _NONE = -1
 
@@ -38,13 +43,14 @@ def choose(
     *,
     threshold: float,
     fixed: int = 0,
-    shingles: Shingles | None = None,
+    standing: int | None = None,
+    shingles_of: ShinglesOf | None = None,
     tries: int = 32,
 ) -> Choice:
     """Decide, document by document and the best first, which stay.
 
     A document is dropped for the most similar one of those that stay already and are connected to it by an edge of at
-    least `threshold` (of equally similar ones, for the best). Where there is none, and shingles are given, it is
+    least `threshold` (of equally similar ones, for the best). Where there is none, and shingles can be had, it is
     compared with what its neighbours were dropped for, then with what stays of its component, best first; it is dropped
     for the first that is similar enough. Else it stays. So each dropped document is at least `threshold` similar to its
     keeper, and no edge connects two that stay, other than fixed ones.
@@ -63,7 +69,10 @@ def choose(
             below the threshold are ignored.
         threshold: the least similarity at which a document is dropped, above 0 and at most 1.
         fixed: the first so many documents stay, whatever they are similar to.
-        shingles: of the n documents, none for those that are not to be compared.
+        standing: the documents from this number on are not decided on, nor is anything dropped for them: they only
+            make those equal that are equal to them. Without it there are none.
+        shingles_of: gives the shingles of documents, by their numbers. It is asked once, for those in components in
+            which not all were compared with each other.
         tries: comparisons for one document at most.
 
     Raises:
@@ -74,31 +83,52 @@ def choose(
     a, b = np.ascontiguousarray(a, np.int64), np.ascontiguousarray(b, np.int64)
     similarity = np.ascontiguousarray(similarity, np.float64)
     check_nodes(n, a, b)
-    linked = np.isnan(similarity) | (similarity >= threshold)
-    component = connected_components(n, [(a[linked], b[linked])])
     same = similarity >= 1.0
     twins = connected_components(n, [(a[same], b[same])])
-    bounds, better, edges = _better_neighbours(n, twins[a], twins[b], similarity, similarity >= threshold)
+    a, b = twins[a], twins[b]
+    # What is not decided on comes last, so a class that it stands for has nothing else.
+    linked = (np.isnan(similarity) | (similarity >= threshold)) & (a != b) & (np.maximum(a, b) < (standing or n))
+    worse, better, similarity = np.maximum(a, b)[linked], np.minimum(a, b)[linked], similarity[linked]
+    component = connected_components(n, [(worse, better)])[twins]
+    bounds, neighbours, edges = _better_neighbours(n, worse, better, similarity)
+    shingles = Shingles(np.empty(0, np.uint32), np.zeros(n + 1, np.int64))
+    asked = _not_compared(twins, component, bounds, neighbours, fixed) if shingles_of else np.empty(0, np.int64)
+    if shingles_of and len(asked):
+        shingles = _spread(shingles_of(asked), asked, n)
     keeper, found = np.empty(n, np.int64), np.full(n, np.nan)
-    if shingles is None:
-        shingles, tries = Shingles(np.empty(0, np.uint32), np.zeros(n + 1, np.int64)), 0
     _choose(
-        twins, component, bounds, better, edges, threshold, fixed,
-        read_only(shingles.data), np.ascontiguousarray(shingles.bounds, np.int64), tries, keeper, found,
+        twins, component, bounds, neighbours, edges, threshold, fixed,
+        read_only(shingles.data), shingles.bounds, tries if len(asked) else 0, keeper, found,
     )  # fmt: skip
     return Choice(keeper, found, component)
 
 
+def _not_compared(twins: Nodes, component: Nodes, bounds: Nodes, neighbours: Nodes, fixed: int) -> Nodes:
+    """The documents in components in which not all were found similar; of equal ones the best."""
+    n = len(twins)
+    different = np.flatnonzero(twins == np.arange(n))
+    worse = np.repeat(np.arange(n), np.diff(bounds))
+    found = np.unique(worse * n + neighbours) // n
+    size, stay = (np.bincount(component[some], minlength=n) for some in (different, different[different < fixed]))
+    # Those that stay are not compared with each other.
+    pairs = (size * (size - 1) - stay * (stay - 1)) // 2
+    missing = np.bincount(component[found], minlength=n) < pairs
+    return different[missing[component[different]]]
+
+
+def _spread(shingles: Shingles, nodes: Nodes, n: int) -> Shingles:
+    """The same as shingles of n documents, of which the others have none."""
+    lengths = np.zeros(n, np.int64)
+    lengths[nodes] = np.diff(shingles.bounds)
+    return Shingles(shingles.data, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))
+
+
 def _better_neighbours(
-    n: int,
-    a: npt.NDArray[np.int64],
-    b: npt.NDArray[np.int64],
-    similarity: npt.NDArray[np.float64],
-    wanted: npt.NDArray[np.bool_],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    n: int, worse: Nodes, better: Nodes, similarity: npt.NDArray[np.float64]
+) -> tuple[Nodes, Nodes, npt.NDArray[np.float64]]:
     """The better neighbours of each node: their bounds, the neighbours in ascending order, the similarities."""
-    wanted = wanted & (a != b)
-    worse, better, similarity = np.maximum(a, b)[wanted], np.minimum(a, b)[wanted], similarity[wanted]
+    known = ~np.isnan(similarity)
+    worse, better, similarity = worse[known], better[known], similarity[known]
     # Edges are fewer than 2^31 squared, so a pair of nodes is one number.
     order = np.argsort(worse * n + better)
     bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(worse, minlength=n))])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from minhash_files import jaccard
 
-from lakehouse.dedup.choose import Choice, choose
+from lakehouse.dedup.choose import Choice, ShinglesOf, choose
 from lakehouse.dedup.errors import DedupError
 from lakehouse.dedup.jaccard import Shingles
 
@@ -24,9 +24,13 @@ def chosen(n: int, edges: list[Edge], **asked: Any) -> Choice:
     return choose(n, a.astype(np.int64), b.astype(np.int64), similarity.astype(np.float64), **asked)
 
 
-def packed(sets: list[frozenset[int]]) -> Shingles:
-    data = np.array([value for one in sets for value in sorted(one)], np.uint32)
-    return Shingles(data, np.cumsum([0, *map(len, sets)]))
+def packed(sets: list[frozenset[int]]) -> ShinglesOf:
+    def shingles_of(nodes: np.ndarray) -> Shingles:
+        found = [sorted(sets[node]) for node in nodes]
+        data = np.array([value for one in found for value in one], np.uint32)
+        return Shingles(data, np.cumsum([0, *map(len, found)]))
+
+    return shingles_of
 
 
 @st.composite
@@ -48,7 +52,7 @@ def cases(draw: st.DrawFn) -> tuple[list[frozenset[int]], list[Edge], float, int
 def test_what_is_dropped_is_similar_to_what_stays_for_it(case, verify, tries) -> None:  # type: ignore[no-untyped-def]
     sets, edges, threshold, fixed = case
     choice = chosen(
-        len(sets), edges, threshold=threshold, fixed=fixed, shingles=packed(sets) if verify else None, tries=tries
+        len(sets), edges, threshold=threshold, fixed=fixed, shingles_of=packed(sets) if verify else None, tries=tries
     )
     kept = [keeper == node for node, keeper in enumerate(choice.keeper)]
     for node, keeper in enumerate(choice.keeper):
@@ -70,7 +74,7 @@ def test_what_is_dropped_is_similar_to_what_stays_for_it(case, verify, tries) ->
 @given(cases(), st.booleans(), st.randoms(use_true_random=False))
 def test_the_order_of_edges_makes_no_difference(case, verify, random) -> None:  # type: ignore[no-untyped-def]
     sets, edges, threshold, fixed = case
-    asked = {"threshold": threshold, "fixed": fixed, "shingles": packed(sets) if verify else None}
+    asked = {"threshold": threshold, "fixed": fixed, "shingles_of": packed(sets) if verify else None}
     shuffled = [
         (b, a, similarity) if random.random() < 0.5 else (a, b, similarity)
         for a, b, similarity in random.sample(edges, len(edges))
@@ -86,7 +90,7 @@ def test_with_all_edges_or_enough_tries_no_two_that_stay_are_similar(case) -> No
         (None, [(a, b, jaccard(sets[a], sets[b])) for a in range(len(sets)) for b in range(a)]),
         (packed(sets), edges),
     ):
-        choice = chosen(len(sets), known, threshold=threshold, fixed=fixed, shingles=shingles, tries=100)
+        choice = chosen(len(sets), known, threshold=threshold, fixed=fixed, shingles_of=shingles, tries=100)
         stay = [node for node, keeper in enumerate(choice.keeper) if keeper == node]
         for node in stay:
             for other in stay:
@@ -127,16 +131,16 @@ def test_a_missing_edge_is_made_up_for_by_comparing() -> None:
     # 2 is like 0 (10 of 11), and only its edge with 1, which is dropped for 0, was found: 9 of 12 shingles.
     edges = [(1, 0, 9 / 11), (2, 1, 9 / 12)]
     assert chosen(3, edges, threshold=0.7).keeper.tolist() == [0, 0, 2]
-    compared = chosen(3, edges, threshold=0.7, shingles=packed(sets))
+    compared = chosen(3, edges, threshold=0.7, shingles_of=packed(sets))
     assert compared.keeper.tolist() == [0, 0, 0]
     assert compared.similarity[2] == 10 / 11
-    assert chosen(3, edges, threshold=0.7, shingles=packed(sets), tries=0).keeper.tolist() == [0, 0, 2]
+    assert chosen(3, edges, threshold=0.7, shingles_of=packed(sets), tries=0).keeper.tolist() == [0, 0, 2]
 
 
 def test_what_one_document_was_compared_with_in_vain_others_are_compared_with_too() -> None:
     sets = [frozenset(range(10)), frozenset(range(50, 60)), frozenset(range(11))]
     edges = [(0, 1, math.nan), (1, 2, math.nan)]
-    assert chosen(3, edges, threshold=0.7, shingles=packed(sets)).keeper.tolist() == [0, 1, 0]
+    assert chosen(3, edges, threshold=0.7, shingles_of=packed(sets)).keeper.tolist() == [0, 1, 0]
     assert chosen(3, edges, threshold=0.7).keeper.tolist() == [0, 1, 2]
 
 
@@ -149,10 +153,12 @@ def test_stars_and_chains_of_many_documents_take_seconds() -> None:
     assert star.keeper[-1] == 0
     chain = 100_000
     sets = np.arange(chain, dtype=np.uint32)[:, None] * np.uint32(10) + np.arange(50, dtype=np.uint32)
-    shingles = Shingles(sets.ravel(), np.arange(0, 50 * chain + 1, 50))
-    drift = choose(
-        chain, np.arange(chain - 1), np.arange(1, chain), np.full(chain - 1, 40 / 60), threshold=0.6, shingles=shingles
-    )
+
+    def shingles_of(nodes: np.ndarray) -> Shingles:
+        return Shingles(sets[nodes].ravel(), np.arange(0, 50 * len(nodes) + 1, 50))
+
+    ends = np.arange(chain - 1), np.arange(1, chain)
+    drift = choose(chain, *ends, np.full(chain - 1, 40 / 60), threshold=0.6, shingles_of=shingles_of)
     assert drift.keeper[:6].tolist() == [0, 0, 2, 2, 4, 4]
     assert time.process_time() - began < 20
 

@@ -48,7 +48,14 @@ def test_similar_versions_are_found_and_no_star_mixes_others(
     one, other = measured["a"].to_numpy(), measured["b"].to_numpy()
     similar, unlike = (measured["measured"] >= 0.8).to_numpy(), (measured["measured"] < 0.5).to_numpy()
     for threshold in (0.7, 0.8):
-        choice = choose(n, a, b, pairs["similarity"].to_numpy(), threshold=threshold, shingles=shingles)
+        choice = choose(
+            n,
+            a,
+            b,
+            pairs["similarity"].to_numpy(),
+            threshold=threshold,
+            shingles_of=lambda nodes: shingles_of([file], texts["doc_id"].gather(nodes)),
+        )
         for document in np.flatnonzero(choice.keeper != np.arange(n)):
             keeper = choice.keeper[document]
             assert jaccard(sets[document], sets[keeper]) == choice.similarity[document] >= threshold
