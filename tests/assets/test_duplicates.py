@@ -294,6 +294,21 @@ def test_a_source_that_loses_too_much_and_a_document_that_stands_for_too_many_fa
     assert str(metadata["clusters"].value).startswith("![plot]")
 
 
+def test_too_little_memory_is_refused_before_anything_is_done_and_the_next_build_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    land(lake, "web", "s1", FIRST)
+    with monkeypatch.context() as patch:
+        patch.setattr("lakehouse.dedup.room._available", lambda meminfo: 1_000)
+        with pytest.raises(IncompleteBuildError, match=r"of memory are needed to look for pairs among 7 documents"):
+            build(lake, *parts(Duplicates(method="minhash")))
+    assert not lake.exists("pairs/clean/minhash")
+    assert not lake.scratch.exists() or not list(lake.scratch.iterdir())
+    build(lake, *parts(Duplicates(method="minhash")))
+    assert kept(lake) == {"news/b", "news/c", "news/d", "tiny/y"}
+
+
 def test_of_one_address_the_policy_keeps_one_and_what_was_dropped_for_it_follows_it(tmp_path: Path) -> None:
     # x?1 and x#2 are one page; the newer is dropped for news/y, which has its text and more. So are both.
     pages = {"news/x": A, "news/x#2": D, "news/y": [*D, "more"]}
