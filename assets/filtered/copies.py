@@ -13,7 +13,6 @@ from assets.measure import annotation_table
 from lakehouse import dedup, schema, select
 from lakehouse.data_files import snapshot_of
 from lakehouse.lake import Lake
-from lakehouse.select import Column
 
 _DROPPED = {**dedup.DROPPED, "rule": pl.String(), "threshold": pl.Float64()}
 _COMPARED = ["doc_id", "other_id", "similarity"]
@@ -62,10 +61,10 @@ class CopySearch:
     def _by_key(self, rule: CopyRule, documents: pl.DataFrame) -> pl.DataFrame:
         joint = len(self.snapshots) > 1
         ordered = _with_key(_ordered(documents, rule, joint=joint), rule)
-        stay = [self._kept_before(rule.key_columns)] if rule.looks_before and not joint else []
         names = list(dict.fromkeys(["doc_id", "text_id", *(column.name for column in rule.key_columns)]))
-        stay += [self.lake.scan(table, version=self.inputs[table]).select(names).collect() for table in rule.against]
-        kept = _with_key(pl.concat(stay), rule) if stay else None
+        stay = [self.lake.scan(table, version=self.inputs[table]).select(names) for table in rule.against]
+        stay += [self._kept_before(names)] if rule.looks_before and not joint else []
+        kept = _with_key(pl.concat(stay), rule, ordered) if stay else None
         edges = _edges(ordered, kept, apart=joint and not rule.all_snapshots)
         found = dedup.resolve(ordered, edges, kept=kept)
         alike = pl.col("similarity") if rule.key == "text_id" else pl.lit(None, pl.Float64)
@@ -75,12 +74,12 @@ class CopySearch:
         joint = len(self.snapshots) > 1
         ordered = _ordered(documents, rule, joint=joint)
         edges = self._compared(rule)
-        stay = [self._held(table, edges) for table in rule.against]
+        names = ["doc_id", "text_id"]
+        stay = [self.lake.scan(table, version=self.inputs[table]).select(names) for table in rule.against]
         if rule.looks_before and not joint:
-            before = self._kept_before(())
             edges = pl.concat([edges, self._through_dropped(edges)])
-            stay.append(before)
-        kept = pl.concat(stay) if stay else None
+            stay.append(self._kept_before(names))
+        kept = _concerned(pl.concat(stay), ordered, edges) if stay else None
         texts = ordered.select("doc_id", "text_id", "snapshot", key="text_id")
         same_text = None if kept is None else kept.with_columns(key="text_id")
         same = _edges(texts, same_text, apart=joint and not rule.all_snapshots)
@@ -91,14 +90,7 @@ class CopySearch:
             threshold=rule.threshold,
             shingles_of=self._shingles(rule) if rule.method == "minhash" else None,
         )
-        text_of = pl.concat([texts.select("doc_id", "text_id"), *([kept] if kept is not None else [])])
-        found = found.join(text_of.unique("doc_id"), on="doc_id", how="left").join(
-            text_of.unique("doc_id").rename({"doc_id": "kept_id", "text_id": "kept_text"}), on="kept_id", how="left"
-        )
-        exact = pl.col("text_id") == pl.col("kept_text")
-        name = pl.when(exact).then(pl.lit("exact_duplicate")).otherwise(pl.lit(rule.name))
-        bound = pl.when(exact).then(None).otherwise(pl.lit(rule.threshold))
-        return found.select(*dedup.DROPPED, rule=name, threshold=bound)
+        return _named(found, rule, pl.concat([texts.select(names), *([kept] if kept is not None else [])]))
 
     def _compared(self, rule: CopyRule) -> pl.DataFrame:
         """The pairs that decide: those of the snapshots, and what is the same as one of them in those before."""
@@ -126,22 +118,15 @@ class CopySearch:
         links = edges.join(kept_for.collect(), on="other_id", how="inner")
         return links.select("doc_id", other_id="kept_id", similarity=pl.lit(float("nan")))
 
-    def _kept_before(self, columns: Sequence[Column]) -> pl.DataFrame:
-        """doc_id, text_id and other columns of the source's documents that the snapshots before kept."""
+    def _kept_before(self, names: Sequence[str]) -> pl.LazyFrame:
+        """Columns of the source's documents that the snapshots before kept."""
         filtered, before = f"filtered/{self.name}", pl.col("snapshot") < min(self.snapshots)
-        names = list(dict.fromkeys(["doc_id", "text_id", *(column.name for column in columns)]))
         kept = self.lake.scan(filtered) if self.lake.exists(filtered) else schema.empty(schema.FILTERED).lazy()
         if self.edited or set(names) - {"doc_id", "text_id"}:
             # Copies are found by what came in, which edits changed and the set may not have.
             came_in = self.lake.scan(self.source, version=self.inputs[self.source]).filter(before)
-            return came_in.join(kept.filter(before).select("doc_id"), on="doc_id", how="semi").select(names).collect()
-        return kept.filter(before).select(names).collect()
-
-    def _held(self, table: str, edges: pl.DataFrame) -> pl.DataFrame:
-        """doc_id and text_id of the documents of another table that were compared."""
-        others = edges.lazy().select(doc_id="other_id").unique()
-        documents = self.lake.scan(table, version=self.inputs[table]).select("doc_id", "text_id")
-        return documents.join(others, on="doc_id", how="semi").collect()
+            return came_in.join(kept.filter(before).select("doc_id"), on="doc_id", how="semi").select(names)
+        return kept.filter(before).select(names)
 
     def _shingles(self, rule: CopyRule) -> Callable[[pl.Series], dedup.Shingles]:
         """Finds the shingles of documents where they were measured."""
@@ -174,12 +159,39 @@ def _ordered(documents: pl.DataFrame, rule: CopyRule, *, joint: bool) -> pl.Data
     )
 
 
-def _with_key(documents: pl.DataFrame, rule: CopyRule) -> pl.DataFrame:
-    """The documents with `key`, the text that copies share."""
+def _with_key(documents: pl.DataFrame | pl.LazyFrame, rule: CopyRule, like: pl.DataFrame | None = None) -> pl.DataFrame:
+    """The documents with `key`, the text that copies share; with `like` only those that have a key of one of these."""
     assert rule.key is not None
     if rule.key == "text_id":
-        return documents.with_columns(key="text_id")
-    return select.evaluated(documents, {"key": f"CAST(({rule.key}) AS VARCHAR)"}, rule.key_columns)
+        keyed = documents.lazy().with_columns(key="text_id")
+    else:
+        expression = {"key": f"CAST(({rule.key}) AS VARCHAR)"}
+        keyed = select.evaluated(documents.lazy().collect(), expression, rule.key_columns).lazy()
+    if like is not None:
+        keyed = keyed.join(like.lazy().select("key"), on="key", how="semi")
+    return keyed.collect()
+
+
+def _concerned(kept: pl.LazyFrame, documents: pl.DataFrame, edges: pl.DataFrame) -> pl.DataFrame:
+    """Of the documents that stay those that have an edge, or the text of one that is decided on."""
+    others = pl.concat([edges["doc_id"], edges["other_id"]]).unique().alias("doc_id").to_frame().lazy()
+    same_text = kept.join(documents.lazy().select("text_id"), on="text_id", how="semi")
+    return pl.concat([kept.join(others, on="doc_id", how="semi"), same_text]).unique("doc_id").collect()
+
+
+def _named(found: pl.DataFrame, rule: CopyRule, texts: pl.DataFrame) -> pl.DataFrame:
+    """What was dropped with its rule and its threshold; a copy of the very text is an exact one.
+
+    Args:
+        texts: doc_id and text_id of all documents.
+    """
+    text_of = texts.unique("doc_id")
+    kept_text = text_of.rename({"doc_id": "kept_id", "text_id": "kept_text"})
+    both = found.join(text_of, on="doc_id", how="left").join(kept_text, on="kept_id", how="left")
+    exact = pl.col("text_id") == pl.col("kept_text")
+    name = pl.when(exact).then(pl.lit("exact_duplicate")).otherwise(pl.lit(rule.name))
+    bound = pl.when(exact).then(None).otherwise(pl.lit(rule.threshold))
+    return both.select(*dedup.DROPPED, rule=name, threshold=bound)
 
 
 def _edges(documents: pl.DataFrame, kept: pl.DataFrame | None, *, apart: bool) -> pl.DataFrame:
