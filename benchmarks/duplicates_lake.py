@@ -4,8 +4,9 @@
     python benchmarks/duplicates_lake.py --one-text 0.5
 
 Makes `raw/web` of a corpus with planted near duplicates (see `duplicate_corpus.py`; this is not timed), then builds
-`annotations/web/minhash`, `pairs/clean/minhash` and `filtered/clean` for it, each as its assets do it; then the same
-for a second snapshot of a hundredth of the documents. Memory is that of all processes together.
+`annotations/web/minhash`, `pairs/clean/minhash` and `filtered/clean` for it in one run, as `lakehouse build` does; then
+the same for a second snapshot of a hundredth of the documents. The seconds of a table are those since the commit before
+its own. Memory is that of all processes together.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from lakehouse.lake import Lake
 from resources import ComputeResource, LakeResource
 
 ORIGIN = Origin(run_id="benchmark", asset="raw/web", code_version="1", config_hash="", inputs={})
-STEPS = (("annotations/web/minhash",), ("pairs/clean/minhash",), ("filtered/clean", "rejects/clean"))
+TABLES = ("annotations/web/minhash", "pairs/clean/minhash", "rejects/clean", "filtered/clean")
 
 
 def write_raw(lake: Lake, snapshot: str, files: list[Path], skip: int, take: int) -> None:
@@ -92,7 +93,7 @@ def main() -> None:
         print(f"{corpus.documents:,} documents, load {os.getloadavg()[0]:.1f}")
         with dg.DagsterInstance.ephemeral() as instance:
             instance.add_dynamic_partitions("snapshot", ["s1", "s2"])
-            totals = [build(job, instance, lake, snapshot, arguments.workers) for snapshot in ("s1", "s2")]
+            totals = [build(job, instance, lake, snapshot) for snapshot in ("s1", "s2")]
         share, busy = (totals[1][place] / totals[0][place] for place in (0, 1))
         print(f"1 % more: {share:.1%} of the seconds, {busy:.1%} of the processor's")
         print(
@@ -100,24 +101,24 @@ def main() -> None:
         )
 
 
-def build(job: Any, instance: dg.DagsterInstance, lake: Lake, snapshot: str, workers: int) -> tuple[float, float]:
-    """Build one snapshot; print and return its seconds and those of all processors."""
-    seconds, processor = 0.0, 0.0
-    for tables in STEPS:
-        memory, start, used = PeakMemory(os.getpid()), time.perf_counter(), processor_seconds()
-        job.execute_in_process(
-            instance=instance,
-            asset_selection=[asset_key(table) for table in tables],
-            partition_key=snapshot,
-            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
-        )
-        taken, busy = time.perf_counter() - start, processor_seconds() - used
-        print(
-            f"{snapshot} {tables[0]:24} {taken:7.1f} s  {busy:7.1f} s of processor  "
-            f"peak {memory.finish() / 1e6:6,.0f} MB"
-        )
-        seconds, processor = seconds + taken, processor + busy
-    print(f"{snapshot} {'all':24} {seconds:7.1f} s  {processor:7.1f} s of processor")
+def build(job: Any, instance: dg.DagsterInstance, lake: Lake, snapshot: str) -> tuple[float, float]:
+    """Build one snapshot in one run; print and return its seconds and those of all processors."""
+    memory, start, used = PeakMemory(os.getpid()), time.time(), processor_seconds()
+    job.execute_in_process(
+        instance=instance,
+        asset_selection=[asset_key(table) for table in TABLES],
+        partition_key=snapshot,
+        run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
+    )
+    seconds, processor = time.time() - start, processor_seconds() - used
+    peak, before = memory.finish(), start
+    for table in TABLES:
+        commit = lake.last_commit(table, snapshot)
+        assert commit is not None
+        ended = commit.committed_at.timestamp()
+        print(f"{snapshot} {table:24} {ended - before:7.1f} s  {commit.rows:9,} rows")
+        before = ended
+    print(f"{snapshot} {'all':24} {seconds:7.1f} s  {processor:7.1f} s of processor  peak {peak / 1e6:6,.0f} MB")
     return seconds, processor
 
 

@@ -142,7 +142,8 @@ def find_documents(files: Sequence[Path], ids: pl.Series) -> Places:
     # From the last to the first: of several with one doc_id the first counts.
     for rows in reversed(list(_in_portions(files))):
         frames = [pl.read_parquet(file, columns=["doc_id"], hive_partitioning=False) for file, _ in rows]
-        found = pl.concat(frames).with_row_index("row").unique("doc_id", keep="first").join(wanted, on="doc_id")
+        rows_of = pl.concat(frames).with_row_index("row").join(wanted, on="doc_id", maintain_order="left")
+        found = rows_of.unique("number", keep="first", maintain_order=True)
         places[found["number"].to_numpy()] = found["row"].to_numpy().astype(np.int64) + rows[0][1]
     return places
 

@@ -350,7 +350,6 @@ with builder_of(Path(sys.argv[1]), *parts(Duplicates(method="minhash", keep="lon
     ("function", "call"),
     [
         ("lakehouse.dedup.near.merge", 2),  # while the pairs of s2 are looked for
-        ("assets.filtered.pairs.origin_of", 1),  # when the pairs of s1 are written, and not committed
         ("assets.filtered.component.materialized", 4),  # when the ledger and the kept rows of s2 are committed
     ],
 )
