@@ -83,13 +83,20 @@ def pairs_asset(name: str, source: str, rule: CopyRule) -> dg.AssetsDefinition:
 
 def _search(rule: CopyRule, files: Sequence[Path], first_new: int, store: Lake, compute: ComputeResource) -> Any:
     """The pairs, found while they are iterated over; then `report` says what was done."""
+    asked: dict[str, Any] = {
+        "first_new": first_new,
+        "floor": LEAST_SIMILARITY[rule.method],
+        "scratch": store.scratch,
+        "run": compute.run,
+    }
     # What these import takes a second, which commands that compare nothing need not wait for.
-    from lakehouse.dedup.near import find_pairs
+    if rule.method == "minhash":
+        from lakehouse.dedup.near import find_pairs
+
+        return find_pairs(files, **asked)
     from lakehouse.dedup.semantic import find_semantic_pairs
 
-    find: Any = find_pairs if rule.method == "minhash" else find_semantic_pairs
-    floor = LEAST_SIMILARITY[rule.method]
-    return find(files, first_new=first_new, floor=floor, scratch=store.scratch, run=compute.run)
+    return find_semantic_pairs(files, **asked)
 
 
 def _reported(report: Any) -> dict[str, Any]:

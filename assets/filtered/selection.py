@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakehouse import schema, select
-from lakehouse.data_files import DataFile, read_batches
+from lakehouse.data_files import DataFile, read_batches, scan_files
 from lakehouse.identity import text_id
 from lakehouse.lake import Lake
 from lakehouse.select import Column, Edits
 
 _ORIGIN = [field.name for field in schema.ORIGIN_COLUMNS]
-_NARROW = ["doc_id", "text_id", "source", "n_chars", "language", "language_score", *_ORIGIN]
+_COPIES = ["duplicates", "hosts"]
+_NARROW = ["doc_id", "text_id", "source", "n_chars", "language", "language_score", *_COPIES, *_ORIGIN]
 _LEDGER = ["stage", "rule", "value", "threshold", "evidence", "failed"]
 
 
@@ -133,10 +134,7 @@ def measured_documents(
         )
 
     # A data file at a time: a join of all would hold everything twice.
-    parts = [
-        of(pl.scan_parquet(file, hive_partitioning=False).select(narrow).collect(), ordinal)
-        for ordinal, file in enumerate(files)
-    ]
+    parts = [of(scan_files([file], source).select(narrow).collect(), ordinal) for ordinal, file in enumerate(files)]
     return pl.concat(parts) if parts else of(schema.empty(source).select(narrow), 0)
 
 
@@ -161,9 +159,15 @@ def decisions(
     )
     rejects = pl.concat([by_rule, by_copy], how="diagonal").sort("place")
     kept = passed.scatter(by_copy["place"], False)
-    stands_for = origin.select("doc_id").join(hosts, on="doc_id", how="left", maintain_order="left")
+    alone = _with_copies(measured).select("doc_id", *_COPIES)
+    both = alone.join(hosts, on="doc_id", how="left", maintain_order="left", suffix="_here")
     return Decisions(
-        stands_for.select("doc_id", "hosts", kept=kept, duplicates=pl.col("copies").fill_null(1).cast(pl.Int64)),
+        both.select(
+            "doc_id",
+            kept=kept,
+            duplicates=pl.coalesce("copies", "duplicates"),
+            hosts=pl.coalesce("hosts_here", "hosts"),
+        ),
         rejects.drop("place").with_columns(snapshot=pl.lit(snapshot)),
     )
 
@@ -172,17 +176,26 @@ def stands_for(passing: pl.DataFrame, copies: pl.DataFrame) -> pl.DataFrame:
     """How many documents each kept one stands for, and on which hosts they are.
 
     Args:
-        passing: doc_id and host of what the rules let pass.
+        passing: n documents that the rules let pass, as they were measured.
         copies: doc_id and kept_id of what is dropped of it.
 
     Returns:
         doc_id of each document that others were dropped for, copies (how many, itself included) and hosts, sorted.
     """
     members = pl.concat([copies.select("doc_id", "kept_id"), copies.select(doc_id="kept_id", kept_id="kept_id")])
-    members = members.unique("doc_id").join(passing.select("doc_id", "host"), on="doc_id", how="left")
+    all_hosts = pl.coalesce("hosts", pl.concat_list("host"))
+    counted = _with_copies(passing).select("doc_id", "duplicates", all_hosts=all_hosts)
+    members = members.unique("doc_id").join(counted, on="doc_id", how="left")
     return members.group_by(doc_id="kept_id").agg(
-        copies=pl.len().cast(pl.Int64), hosts=pl.col("host").drop_nulls().unique().sort()
+        copies=pl.col("duplicates").sum(), hosts=pl.col("all_hosts").explode().drop_nulls().unique().sort()
     )
+
+
+def _with_copies(measured: pl.DataFrame) -> pl.DataFrame:
+    """The documents with the copies that they stand for already: those of a filtered set, which may stand for some."""
+    if "duplicates" in measured.columns:
+        return measured
+    return measured.with_columns(duplicates=pl.lit(1, pl.Int64), hosts=pl.lit(None, pl.List(pl.String)))
 
 
 def drawn(measured: pl.DataFrame, is_drawn: pl.Series, snapshot: str) -> Decisions:
@@ -191,9 +204,7 @@ def drawn(measured: pl.DataFrame, is_drawn: pl.Series, snapshot: str) -> Decisio
     ledger = rejects.with_columns(
         snapshot=pl.lit(snapshot), stage=pl.lit("control"), rule=pl.lit("not_drawn"), failed=pl.lit(["not_drawn"])
     )
-    kept = measured.select(
-        "doc_id", hosts=pl.lit(None, pl.List(pl.String)), kept=is_drawn, duplicates=pl.lit(1, pl.Int64)
-    )
+    kept = _with_copies(measured).select("doc_id", *_COPIES, kept=is_drawn)
     return Decisions(kept, ledger)
 
 

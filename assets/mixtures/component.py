@@ -18,6 +18,7 @@ from assets.materialization import (
     pinned_version,
     table_metadata,
 )
+from assets.mixtures.repeats import Rebalancing, Steps, part_of_mixture, rebalancing, with_relative_repeats
 from assets.mixtures.tokens import TrainingText, encode_file, encode_units, encoded_before, made_by_newest
 from assets.plots import bars
 from assets.unchanged import already_made
@@ -35,7 +36,28 @@ class ComponentOf(Attributes):
 
     source: str = Field(description="The table that the documents are in: `filtered/<name>` or `synthetic/<name>`.")
     weight: float = Field(gt=0, description="Share of the mixture's tokens; weights need not add up to 1.")
-    max_repeats: float = Field(default=1.0, gt=0, description="How often a document may be read: its epochs.")
+    max_repeats: float | None = Field(
+        default=None, gt=0, description="How often a document may be read: its epochs; 1 without it."
+    )
+    repeats: str | Steps | None = Field(
+        default=None,
+        description="How often each document is read, relative to the others: an expression of DuckDB for a number, or "
+        "{by: expression, steps: {from this number on: so many times}}.",
+    )
+
+    @property
+    def declared(self) -> dict[str, Any]:
+        """What decides which documents are drawn, as JSON-able data."""
+        repeats = self.repeats.model_dump() if isinstance(self.repeats, Steps) else self.repeats
+        most = self.as_part.max_repeats
+        return {"source": self.source, "weight": self.weight, "max_repeats": most} | (
+            {"repeats": repeats} if repeats else {}
+        )
+
+    @property
+    def as_part(self) -> mix.Component:
+        """The component as `mix` knows it."""
+        return part_of_mixture(self.source, self.weight, self.max_repeats, self.repeats)
 
 
 class Training(Attributes):
@@ -67,7 +89,18 @@ class Mixture(Attributes, dg.Component):
         schema.check_name(self.name, "mixture")
         for component in self.components:
             schema.layer_of(component.source)
-        return dg.Definitions(assets=[self._tokenizer_asset(), self._tokens_asset(), self._mixture_asset()])
+        rebalanced = [rebalancing(one.source, one.repeats, context) for one in self.components if one.repeats]
+        assets = [self._tokenizer_asset(), self._tokens_asset(), self._mixture_asset(rebalanced)]
+        return dg.Definitions(assets=assets)
+
+    @property
+    def _configuration(self) -> dict[str, Any]:
+        """What decides which documents are drawn, as JSON-able data."""
+        return {
+            "components": [component.declared for component in self.components],
+            "token_budget": self.token_budget,
+            "seed": self.seed,
+        }
 
     @property
     def _sources(self) -> list[str]:
@@ -164,26 +197,28 @@ class Mixture(Attributes, dg.Component):
 
         return tokens
 
-    def _mixture_asset(self) -> dg.AssetsDefinition:
+    def _mixture_asset(self, rebalanced: Sequence[Rebalancing]) -> dg.AssetsDefinition:
         table, tokens = f"mixtures/{self.name}", f"tokens/{self.name}"
+        looked_at = list(dict.fromkeys(read for one in rebalanced for read in one.tables))
+        counted = [(tokens, "n_tokens"), *(read for one in rebalanced for read in one.read)]
         spec = asset_spec(
             table,
-            deps=[tokens],
+            deps=[tokens, *looked_at],
             code=_CODE,
-            configuration=self.model_dump(exclude={"name", "tokenizer"}),
+            configuration=self._configuration,
             description="Which documents are trained on, how often and in which order.",
             copied_from=[tokens],
-            computed=each(("stage", "repeats", "tokens"), [(tokens, "n_tokens")])
+            computed=each(("stage", "repeats", "tokens"), counted)
             | {"order_key": [(tokens, "text_id")], "parents": [(tokens, "doc_id")]},
         )
-        parts = [mix.Component(part.source, part.weight, part.max_repeats) for part in self.components]
+        parts = [part.as_part for part in self.components]
 
         @dg.multi_asset(name=f"mixtures_{self.name}", specs=[spec], check_specs=check_specs(table, _CHECKS), pool=table)
         def mixture(
             context: dg.AssetExecutionContext, lake: LakeResource
         ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
             store = lake.open()
-            inputs = {tokens: store.version(tokens)}
+            inputs = {tokens: store.version(tokens)} | _existing(store, looked_at)
             if made := already_made(context, store, (table,), inputs):
                 yield from made
                 return
@@ -192,6 +227,8 @@ class Mixture(Attributes, dg.Component):
             candidates = (
                 store.scan(tokens, version=inputs[tokens]).select(*columns, parents=pl.concat_list("doc_id")).collect()
             )
+            if rebalanced:
+                candidates = with_relative_repeats(candidates, rebalanced, store, inputs)
             outcome = mix.mix(candidates, parts, token_budget=self.token_budget, seed=self.seed)
             distinct = outcome.rows.select("component", "doc_id").n_unique()
             facts = {"rows": outcome.rows.height, "distinct_ids": distinct}
@@ -201,7 +238,10 @@ class Mixture(Attributes, dg.Component):
             commit = store.replace_frame(table, outcome.rows, origin)
             shares = [(row["component"], row["tokens"]) for row in summary]
             plot = bars(f"{table}: tokens by component", shares, unit="tokens")
-            yield materialized(context, commit, {"components": table_metadata(summary), "plot": plot})
+            repeats = table_metadata(outcome.by_repeats.to_dicts())
+            yield materialized(
+                context, commit, {"components": table_metadata(summary), "repeats": repeats, "plot": plot}
+            )
 
         return mixture
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import sys
@@ -15,11 +16,14 @@ from typing import Any, Self
 
 from lakehouse import identity
 from lakehouse.generate.errors import GenerationError
+from lakehouse.generate.mock_embedding import DIMENSIONS, embed
 from lakehouse.generate.mock_text import rewrite
 
 MODEL = "lakehouse-mock-1"
 _CHARS_PER_TOKEN = 4  # the usual estimate; the mock has no tokenizer
 _LARGEST_BODY = 16 * 2**20  # bytes
+_MOST_INPUTS = 2048  # texts of one request for embeddings
+_MOST_DIMENSIONS = 4096
 _PASSAGE = re.compile(r"<text>\n(.*)\n</text>", re.DOTALL)
 
 
@@ -49,7 +53,8 @@ class MockModel:
     """The server: a context manager that runs it in a thread, or `serve_forever` for the command line.
 
     It has one model, named MODEL, whose answers depend on the prompt alone (see `mock_text.rewrite`): it rewrites what
-    stands between lines <text> and </text> of the last message, or all of that message where there are none.
+    stands between lines <text> and </text> of the last message, or all of that message where there are none. Asked for
+    embeddings it gives each text a vector of its words (see `mock_embedding.embed`).
 
     Raises:
         GenerationError: the port is in use.
@@ -72,12 +77,12 @@ class MockModel:
 
     @property
     def calls(self) -> int:
-        """How many chat completions were asked for, those that met a fault included."""
+        """How many chat completions and embeddings were asked for, those that met a fault included."""
         return self._server.calls
 
     @property
     def most_at_once(self) -> int:
-        """How many chat completions were under way at the same time, at most."""
+        """How many of these requests were under way at the same time, at most."""
         return self._server.most_at_once
 
     def serve_forever(self) -> None:
@@ -151,17 +156,18 @@ class _Handler(BaseHTTPRequestHandler):
         return self._fail(404, f"there is no {self.path}", "not_found")
 
     def do_POST(self) -> None:
-        """Answer a chat completion."""
+        """Answer a chat completion, or a request for embeddings."""
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > _LARGEST_BODY:
             self.close_connection = True
             return self._fail(413, "the body has no length, or is too long", "invalid_request_error")
         body = self.rfile.read(int(length))
-        if self.path.rstrip("/") != "/v1/chat/completions":
+        answer = {"/v1/chat/completions": self._chat, "/v1/embeddings": self._embed}.get(self.path.rstrip("/"))
+        if answer is None:
             return self._fail(404, f"there is no {self.path}", "not_found")
         self.server.begin()
         try:
-            return self._chat(body)
+            return answer(body)
         finally:
             self.server.end()
 
@@ -172,16 +178,9 @@ class _Handler(BaseHTTPRequestHandler):
             prompt, model, max_tokens = contents[-1], asked["model"], asked.get("max_tokens")
         except (ValueError, TypeError, KeyError, IndexError, AttributeError):
             return self._fail(400, "the body is no chat completion request", "invalid_request_error")
-        if model != MODEL:
-            return self._fail(404, f"there is no model {model!r}", "model_not_found")
-        time.sleep(self.server.delay)
-        fault = self.server.fault_of(prompt)
-        if fault == "rate_limited":
-            return self._fail(
-                429, "slow down", "rate_limit_exceeded", {"Retry-After": f"{self.server.faults.retry_after:g}"}
-            )
-        if fault == "server_errors":
-            return self._fail(500, "something broke", "server_error")
+        fault = self._fault(model, prompt)
+        if fault is None:
+            return None
         passage = _PASSAGE.search(prompt)
         text, reason = rewrite(passage[1] if passage else prompt), "stop"
         most = len(text) // 2 if fault == "truncated" else (max_tokens or len(text)) * _CHARS_PER_TOKEN
@@ -197,6 +196,55 @@ class _Handler(BaseHTTPRequestHandler):
             "usage": {"prompt_tokens": used[0], "completion_tokens": used[1], "total_tokens": sum(used)},
         }
         return self._send(200, answer, cut=fault == "cut_connections")
+
+    def _embed(self, body: bytes) -> None:
+        try:
+            asked = json.loads(body)
+            given, model = asked["input"], asked["model"]
+            texts = [given] if isinstance(given, str) else list(given)
+            dimensions, form = asked.get("dimensions") or DIMENSIONS, asked.get("encoding_format") or "float"
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return self._fail(400, "the body is no request for embeddings", "invalid_request_error")
+        if not 1 <= len(texts) <= _MOST_INPUTS or not all(isinstance(text, str) and text for text in texts):
+            return self._fail(400, f"give 1 to {_MOST_INPUTS} texts, none of them empty", "invalid_request_error")
+        if type(dimensions) is not int or not 1 <= dimensions <= _MOST_DIMENSIONS or form not in ("float", "base64"):
+            return self._fail(400, "no such dimensions or encoding_format", "invalid_request_error")
+        fault = self._fault(model, "\n".join(texts))
+        if fault is None:
+            return None
+        vectors = [embed(text, dimensions) for text in texts]
+        used = sum(max(1, len(text) // _CHARS_PER_TOKEN) for text in texts)
+        answer = {
+            "object": "list",
+            "model": MODEL,
+            "data": [
+                {
+                    "object": "embedding",
+                    "index": place,
+                    "embedding": base64.b64encode(vector.astype("<f4").tobytes()).decode()
+                    if form == "base64"
+                    else vector.tolist(),
+                }
+                for place, vector in enumerate(vectors)
+            ],
+            "usage": {"prompt_tokens": used, "total_tokens": used},
+        }
+        return self._send(200, answer, cut=fault == "cut_connections")
+
+    def _fault(self, model: str, prompt: str) -> str | None:
+        """The fault of an answer that is still to be given, or ""; None where a refusal was sent."""
+        if model != MODEL:
+            self._fail(404, f"there is no model {model!r}", "model_not_found")
+            return None
+        time.sleep(self.server.delay)
+        fault = self.server.fault_of(prompt)
+        if fault == "rate_limited":
+            self._fail(429, "slow down", "rate_limit_exceeded", {"Retry-After": f"{self.server.faults.retry_after:g}"})
+            return None
+        if fault == "server_errors":
+            self._fail(500, "something broke", "server_error")
+            return None
+        return fault
 
     def _fail(self, status: int, message: str, code: str, headers: dict[str, str] | None = None) -> None:
         error = {"message": message, "type": code, "param": None, "code": code}

@@ -25,6 +25,7 @@ from assets.raw.component import RawSource
 from lakehouse.cli.failures import IncompleteBuildError
 from lakehouse.cli.instance import open_instance
 from lakehouse.cli.runs import Built
+from lakehouse.generate.mock_server import MODEL, MockModel
 from lakehouse.lake import Lake
 from lakehouse.select import RuleError
 
@@ -292,6 +293,38 @@ def test_a_source_that_loses_too_much_and_a_document_that_stands_for_too_many_fa
     (largest,) = (one.data for one in metadata["largest"].value.records)
     assert (largest["documents"], largest["kept"]) == (4, "http://news.test/0")
     assert str(metadata["clusters"].value).startswith("![plot]")
+
+
+def test_a_set_made_from_another_keeps_count_of_the_copies(tmp_path: Path) -> None:
+    first = FilteredSet(name="exact", source="raw/web", duplicates=Duplicates(), annotators=["minhash"])
+    near = FilteredSet(name="clean", source="filtered/exact", duplicates=Duplicates(method="minhash"))
+    lake = Lake(tmp_path / "lake")
+    land(lake, "web", "s1", FIRST)
+    build(lake, RawSource(name="web"), first, near)
+    assert kept(lake) == {"news/b", "news/c", "news/d", "tiny/y"}
+    query = "SELECT host, duplicates, hosts FROM filtered.clean WHERE duplicates > 1 ORDER BY host"
+    # mirror/a was dropped for news/a, or the other way round, by the first of the sets.
+    assert rows(lake, query) == [
+        ("news.test", 3, ["mirror.test", "news.test"]),
+        ("tiny.test", 2, ["tiny.test"]),
+    ]
+
+
+def test_texts_that_mean_the_same_are_dropped_by_their_embeddings(tmp_path: Path) -> None:
+    # The mock's vectors are of the words of a text, in whatever order they stand.
+    pages = {"news/a": A, "news/shuffled": [*A[30:], *A[:30]], "news/reversed": A[::-1], "news/d": D}
+    lake = Lake(tmp_path / "lake")
+    land(lake, "web", "s1", pages)
+    with MockModel() as model:
+        embedding = {"embedding": {"model": MODEL, "endpoint": model.base_url}}
+        build(lake, *parts(Duplicates(method="semantic", keep="url"), annotator=embedding))
+    assert kept(lake) == {"news/a", "news/d"}
+    found = dropped(lake)
+    assert {page: (rule, instead) for page, (rule, instead, _) in found.items()} == {
+        "news/shuffled": ("semantic_duplicate", "news/a"),
+        "news/reversed": ("semantic_duplicate", "news/a"),
+    }
+    assert all(similarity > 0.99 for _, _, similarity in found.values())
 
 
 def test_too_little_memory_is_refused_before_anything_is_done_and_the_next_build_goes_on(
