@@ -1,10 +1,11 @@
-"""Near duplicates: signatures beside the peers', and pairs end to end.
+"""Near duplicates: signatures beside the peers', pairs end to end, and what stays, beside what peers leave.
 
     taskset -c 1 python benchmarks/duplicates.py signatures [--datatrove PYTHON] [--text-dedup PYTHON]
     python benchmarks/duplicates.py near [--documents 100000] [--floor 0.5] [--workers 2]
     python benchmarks/duplicates.py near --one-text 0.5
     python benchmarks/duplicates.py near --shared-band 100000 --planted 0
     python benchmarks/duplicates.py near --shelf 50000 --documents 50000
+    python benchmarks/duplicates.py peers [--documents 20000] [--workers 2] [--datatrove PYTHON] [--text-dedup PYTHON]
 
 `signatures` takes texts of zip archives, cut to 2,000 characters, on one core. The peers' Pythons are those of
 environments of their own. Dolma has no MinHash: its near duplicates are paragraphs and n-grams in a Bloom filter.
@@ -12,6 +13,20 @@ environments of their own. Dolma has no MinHash: its near duplicates are paragra
 `near` makes a corpus whose pairs are known (see `duplicate_corpus.py`), measures all but its last hundredth, finds the
 pairs, then adds that hundredth. Beside the share of the planted pairs that was found stands what the S-curve says of
 them. Precision is counted on a sample of the found pairs, with Python's sets. Memory is that of all processes together.
+
+`peers` removes the near duplicates of JSON lines, as many files as workers: `lakehouse dedup`, DataTrove's four stages
+with its defaults (14 bands of 8), text-dedup's command with its defaults (threshold 0.7, of 250 hashes as many bands as
+it chooses); five words in a row each. Seconds are those of the clock, starting the command included. Texts are bare
+words, so that all tools see the same shingles. With `--marks` copies differ in commas, stops, paragraphs and capitals
+too; text-dedup has an empty word between a mark and a space, so those are other texts to it. Two corpora:
+
+* Chains of versions, each about 0.85 alike to the one before: how many of a chain stay, how alike a removed version is
+  to that which is most like it of those that stay, and the share of removed ones for which that is less than 0.7.
+* The corpus whose pairs are known. *Justified* is the share of removed documents that are at least 0.7 alike to one
+  that stays; *recall* the share of planted pairs of 0.8 and more of which at most one stays; *left* how many of those
+  pairs stay. *Right* is the share of documents that are decided on rightly: one removed that is justified; one that
+  stays, unless it is at least 0.7 alike to one before it, by id, that stays rightly. *Brute force* takes documents by
+  id and removes those that are at least 0.7 alike to one that stays.
 """
 
 from __future__ import annotations
@@ -23,16 +38,19 @@ import json
 import os
 import random
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
-from duplicate_corpus import Corpus, add_options, doc_id, from_options, jaccard, write
+from duplicate_corpus import SHINGLE, Corpus, Ids, add_options, doc_id, from_options, jaccard, vocabulary, write
 from end_to_end import PeakMemory
+from end_to_end import measure as measure_command
 from rules import BATCH_DOCUMENTS, texts
 
 from lakehouse import annotate, compute, schema
@@ -45,6 +63,9 @@ PEER_SHARE = 0.1
 BANDS, ROWS = 14, 8
 SNAPSHOT = "s1"
 SAMPLE = 2_000
+ALIKE, SURELY_ALIKE = 0.7, 0.8
+CHAIN, STEP = 30, 0.85
+LONGEST_SECONDS = 1_200
 EDGES = (0.0, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 
 Result = TypeVar("Result")
@@ -196,8 +217,156 @@ def _show_precision(corpus: Corpus, pairs: pl.DataFrame, floor: float) -> None:
     )
 
 
+# What stays, beside the peers.
+
+
+@dataclass(frozen=True)
+class Chains(Corpus):
+    """Chains of `CHAIN` versions of a document, each of which is about `STEP` alike to the one before."""
+
+    def words(self, number: int) -> Ids:
+        """The words of a version: those of the first one, so many of them replaced in each step."""
+        chain, version = divmod(number, CHAIN)
+        words = self._drawn("chain", chain)
+        # See Corpus._member: a replaced word changes five shingles.
+        replaced = round((len(words) - SHINGLE + 1) * (1 - STEP) / (1 + STEP) / SHINGLE)
+        for step in range(1, version + 1):
+            numbers = self._numbers("step", chain * CHAIN + step)
+            places = numbers.choice(len(words), replaced, replace=False)
+            words[places] = (words[places] + numbers.integers(1, 20_000, replaced)) % len(vocabulary()[0])
+        return words
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to remove near duplicates: its command, and the ids of the documents that stay after it."""
+
+    name: str
+    command: list[str]
+    kept: Callable[[], pl.LazyFrame | pl.DataFrame]
+
+
+def peers(arguments: argparse.Namespace) -> None:
+    """Remove near duplicates with every tool, and print what stays and what it took."""
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        # The chains come first: they also load what each tool needs, so that none starts cold on the other corpus.
+        _show_chains(arguments, Path(name) / "chains")
+        _show_planted(arguments, Path(name) / "planted")
+
+
+def _show_chains(arguments: argparse.Namespace, folder: Path) -> None:
+    """Of each tool: how many versions of a chain stay, and how alike removed ones are to those."""
+    corpus = Chains(arguments.chains * CHAIN, arguments.seed, planted=0)
+    chains = [range(first, first + CHAIN) for first in range(0, corpus.documents, CHAIN)]
+    words = [corpus.words(number) for number in range(corpus.documents)]
+    similarity = functools.cache(lambda one, other: jaccard(words[one], words[other]))
+    steps = [similarity(one, one + 1) for chain in chains for one in chain[:-1]]
+    mean, least, most = sum(steps) / len(steps), min(steps), max(steps)
+    print(f"{len(chains)} chains of {CHAIN} versions, each {mean:.3f} alike to the last ({least:.3f} to {most:.3f})")
+    print(f"{'':26} {'stay of a chain':>20} {'least alike':>11} {'below ' + str(ALIKE):>10}")
+    for way, kept, _, _ in _removed(arguments, corpus, folder):
+        stay = [[number for number in chain if doc_id(number) in kept] for chain in chains]
+        best = [
+            max((similarity(number, one) for one in those), default=0.0)
+            for chain, those in zip(chains, stay, strict=True)
+            for number in chain
+            if number not in those
+        ]
+        counts = [len(those) for those in stay]
+        spread = f"{sum(counts) / len(counts):.1f} ({min(counts)} to {max(counts)})"
+        below = sum(one < ALIKE for one in best) / max(1, len(best))
+        print(f"{way:26} {spread:>20} {min(best, default=1.0):11.3f} {below:10.2%}")
+
+
+def _show_planted(arguments: argparse.Namespace, folder: Path) -> None:
+    """Of each tool: time, memory, and how right it decides on documents whose similarities are known."""
+    corpus = Corpus(arguments.documents, arguments.seed)
+    pairs = corpus.pairs()
+    sure = pairs.filter(pl.col("similarity") >= SURELY_ALIKE).height
+    print(
+        f"\n{corpus.documents:,} documents, {pairs.height:,} planted pairs, {sure:,} of {SURELY_ALIKE} and more; "
+        f"{arguments.workers} workers, load {os.getloadavg()[0]:.1f}"
+    )
+    print(
+        f"{'':26} {'seconds':>8} {'documents/s':>11} {'peak':>8} {'removed':>8} {'justified':>9} {'recall':>7} "
+        f"{'left':>5} {'right':>7}"
+    )
+    alike: dict[str, dict[str, float]] = defaultdict(dict)
+    for one, other, similarity in pairs.rows():
+        alike[one][other] = alike[other][one] = similarity
+    ids = [doc_id(number) for number in range(corpus.documents)]
+    print(f"{'brute force':26} {'':8} {'':11} {'':8} {_judged(ids, _unlike(ids, alike), alike)}")
+    for way, kept, seconds, peak in _removed(arguments, corpus, folder):
+        took = f"{seconds:8.1f} {corpus.documents / seconds:11,.0f} {peak / 1e6:5,.0f} MB"
+        print(f"{way:26} {took} {_judged(ids, kept, alike)}", flush=True)
+
+
+def _judged(ids: list[str], kept: Collection[str], alike: dict[str, dict[str, float]]) -> str:
+    """Removed documents, justified share, recall, pairs left, right share (see the head of this file)."""
+    removed = [one for one in ids if one not in kept]
+    justified = sum(any(how >= ALIKE and other in kept for other, how in alike[one].items()) for one in removed)
+    sure = [(one, other) for one in ids for other, how in alike[one].items() if one < other and how >= SURELY_ALIKE]
+    left = sum(one in kept and other in kept for one, other in sure)
+    right = (justified + len(_unlike([one for one in ids if one in kept], alike))) / len(ids)
+    share, recall = justified / max(1, len(removed)), 1 - left / max(1, len(sure))
+    return f"{len(removed):8,} {share:9.4f} {recall:7.4f} {left:5,} {right:7.4f}"
+
+
+def _unlike(ids: list[str], alike: dict[str, dict[str, float]]) -> set[str]:
+    """Of documents in this order those that are unlike all before them that are in this set."""
+    unlike: set[str] = set()
+    for one in ids:
+        if all(how < ALIKE or other not in unlike for other, how in alike[one].items()):
+            unlike.add(one)
+    return unlike
+
+
+def _removed(arguments: argparse.Namespace, corpus: Corpus, folder: Path) -> Iterator[tuple[str, set[str], float, int]]:
+    """Write the corpus once; of each tool its name, the ids that stay, seconds, and peak memory in bytes."""
+    (folder / "texts").mkdir(parents=True)
+    share = -(-corpus.documents // arguments.workers)
+    for first in range(0, corpus.documents, share):
+        numbers = range(first, min(first + share, corpus.documents))
+        if arguments.marks:
+            texts = pl.concat(corpus.batches(numbers.start, numbers.stop))["text"]
+        else:
+            words = [[vocabulary()[0][place] for place in corpus.words(number).tolist()] for number in numbers]
+            texts = pl.Series("text", map(" ".join, words), dtype=pl.String)
+        ids = pl.Series("id", map(doc_id, numbers), dtype=pl.String)
+        pl.DataFrame([ids, texts]).write_ndjson(folder / "texts" / f"{first:09d}.jsonl")
+    environment = {**os.environ, "HF_HOME": str(folder / "datasets"), "HF_HUB_OFFLINE": "1"}
+    for way in _ways(arguments, folder):
+        seconds, peak = measure_command(way.command, environment, LONGEST_SECONDS)
+        yield way.name, set(way.kept().lazy().select("id").collect()["id"]), seconds, peak
+
+
+def _ways(arguments: argparse.Namespace, folder: Path) -> Iterator[Way]:
+    texts, workers = folder / "texts", str(arguments.workers)
+    verdicts = folder / "verdicts.jsonl"
+    ours = [sys.executable, "-m", "lakehouse", "dedup", *map(str, sorted(texts.iterdir())), "--workers", workers]
+    into_file = ["sh", "-c", 'exec "$@" > "$0"', str(verdicts)]
+    yield Way("lakehouse dedup", into_file + ours, lambda: pl.read_ndjson(verdicts).filter("kept"))
+    for name, options in (("as installed", []), ("white space", ["--white-space"])):
+        if arguments.datatrove:
+            out = folder / f"datatrove {name}"
+            command = [arguments.datatrove, str(PEERS), "remove", str(texts), str(out), "--workers", workers]
+            read = functools.partial(pl.scan_ndjson, out / "kept" / "*.jsonl", schema={"id": pl.String})
+            yield Way(f"datatrove, {name}", command + options, read)
+    for name, options in (("as installed", []), ("xxh3, 32 bits", ["--hash_func", "xxh3", "--hash_bits", "32"])):
+        if arguments.text_dedup:
+            out = folder / f"text_dedup {name}"
+            command = [arguments.text_dedup, "-m", "text_dedup.minhash", "--path", "json", "--split", "train"]
+            command += ["--data_files", f"{texts}/*.jsonl", "--cache_dir", f"{out}/cache", "--output", f"{out}/kept"]
+            command += ["--column", "text", "--threshold", str(ALIKE), "--ngram", str(SHINGLE), "--num_proc", workers]
+            yield Way(f"text_dedup, {name}", command + options, functools.partial(_read_arrow, out / "kept"))
+
+
+def _read_arrow(folder: Path) -> pl.DataFrame:
+    return pl.concat(pl.read_ipc_stream(file) for file in folder.glob("*.arrow"))
+
+
 def main() -> None:
-    """Run one of the two."""
+    """Run one of the three."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("signatures", help="signatures beside the peers'")
@@ -212,6 +381,16 @@ def main() -> None:
     other.add_argument("--workers", type=int, default=compute.available_workers())
     other.add_argument("--folder", type=Path, help="where the corpus is made; the system's folder for such files")
     other.set_defaults(run=near)
+    third = commands.add_parser("peers", help="what stays, beside what peers leave")
+    third.add_argument("--documents", type=int, default=20_000)
+    third.add_argument("--chains", type=int, default=100)
+    third.add_argument("--seed", type=int, default=1)
+    third.add_argument("--marks", action="store_true", help="marks and capitals of copies differ too")
+    third.add_argument("--workers", type=int, default=compute.available_workers())
+    third.add_argument("--folder", type=Path, help="where the corpora are made; the system's folder for such files")
+    third.add_argument("--datatrove", metavar="PYTHON")
+    third.add_argument("--text-dedup", metavar="PYTHON")
+    third.set_defaults(run=peers)
     arguments = parser.parse_args()
     arguments.run(arguments)
 
