@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import enum
-import functools
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -154,7 +153,7 @@ class _Work:
         compute.progress().start(task := "Reading documents", 0)
         try:
             for parts in _in_turns(self._parts(files), 2 * self.workers if self.workers > 1 else 1):
-                for frame in compute.run(_measure, parts, task="Measuring documents", workers=self.workers):
+                for frame in self._run(_measure, parts, task="Measuring documents"):
                     compute.progress().advance(task, frame.height)
                     found.append(frame)
                 self.measured += [part.file for part in parts if self.declared is not None]
@@ -182,6 +181,10 @@ class _Work:
             shingles_of=self._shingles(order) if self.measured else None,
         ), order
 
+    def _run(self, function: Callable[[Any], Any], units: Sequence[Any], *, task: str) -> Iterator[Any]:
+        # To start processes takes longer than what one of them does in a second or two.
+        return compute.run(function, units, task=task, workers=min(self.workers, len(units)))
+
     def _parts(self, files: Sequence[Path]) -> Iterator[_Part]:
         batches: list[pl.DataFrame] = []
         first = number = rows = size = 0
@@ -201,8 +204,7 @@ class _Work:
 
         if not self.measured:
             return
-        run = functools.partial(compute.run, workers=self.workers)
-        pairs = find_pairs(self.measured, floor=self.threshold, scratch=self.folder / "pairs", run=run)
+        pairs = find_pairs(self.measured, floor=self.threshold, scratch=self.folder / "pairs", run=self._run)
         for frame in pairs:
             a, b = (frame[name].cast(pl.Int64).to_numpy() for name in ("doc_id", "other_id"))
             yield a, b, frame["similarity"].to_numpy()
