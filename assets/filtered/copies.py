@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -39,7 +38,6 @@ class CopySearch:
     inputs: Mapping[str, int]
     snapshots: Sequence[str]
     edited: bool
-    _files: dict[str, list[Path]] = field(default_factory=dict)
 
     def dropped(self, passing: pl.DataFrame) -> pl.DataFrame:
         """Which of n documents are dropped as copies, and for which others.
@@ -77,15 +75,16 @@ class CopySearch:
         names = ["doc_id", "text_id"]
         stay = [self.lake.scan(table, version=self.inputs[table]).select(names) for table in rule.against]
         if rule.looks_before and not joint:
-            edges = pl.concat([edges, self._through_dropped(edges)])
+            same = self._same_before(rule, edges)
+            edges = pl.concat([edges, same, self._through_dropped(edges, same)])
             stay.append(self._kept_before(names))
         kept = _concerned(pl.concat(stay), ordered, edges) if stay else None
         texts = ordered.select("doc_id", "text_id", "snapshot", key="text_id")
         same_text = None if kept is None else kept.with_columns(key="text_id")
-        same = _edges(texts, same_text, apart=joint and not rule.all_snapshots)
+        edges = pl.concat([edges, _edges(texts, same_text, apart=joint and not rule.all_snapshots)])
         found = dedup.resolve(
             ordered,
-            pl.concat([edges, same]),
+            edges,
             kept=kept,
             threshold=rule.threshold,
             shingles_of=self._shingles(rule) if rule.method == "minhash" else None,
@@ -93,29 +92,30 @@ class CopySearch:
         return _named(found, rule, pl.concat([texts.select(names), *([kept] if kept is not None else [])]))
 
     def _compared(self, rule: CopyRule) -> pl.DataFrame:
-        """The pairs that decide: those of the snapshots, and what is the same as one of them in those before."""
+        """The pairs of the snapshots that decide."""
         table = rule.pairs(self.name)
         assert table is not None
-        pairs = self.lake.scan(table, version=self.inputs[table])
-        own = pairs.filter(pl.col("snapshot").is_in(list(self.snapshots)))
-        found = own.filter(pl.col("similarity") >= rule.threshold).select(_COMPARED).collect()
-        if not rule.looks_before or len(self.snapshots) > 1:
-            return found
-        before = pairs.filter((pl.col("snapshot") < min(self.snapshots)) & (pl.col("similarity") == 1.0))
-        same = before.join(found.lazy().select("other_id").unique(), on="other_id", how="semi")
-        return pl.concat([found, same.select(_COMPARED).collect()])
+        pairs = self.lake.scan(table, version=self.inputs[table]).filter(pl.col("snapshot").is_in(list(self.snapshots)))
+        return pairs.filter(pl.col("similarity") >= rule.threshold).select(_COMPARED).collect()
 
-    def _through_dropped(self, edges: pl.DataFrame) -> pl.DataFrame:
+    def _same_before(self, rule: CopyRule, edges: pl.DataFrame) -> pl.DataFrame:
+        """Earlier documents that are the same as one that was compared: of such, only the first one is."""
+        table = rule.pairs(self.name)
+        assert table is not None
+        before = (pl.col("snapshot") < min(self.snapshots)) & (pl.col("similarity") == 1.0)
+        pairs = self.lake.scan(table, version=self.inputs[table]).filter(before)
+        return pairs.join(edges.lazy().select("other_id"), on="other_id", how="semi").select(_COMPARED).collect()
+
+    def _through_dropped(self, edges: pl.DataFrame, same: pl.DataFrame) -> pl.DataFrame:
         """What is alike to a copy that was dropped before belongs to the cluster of the one that was kept for it."""
         rejects = f"rejects/{self.name}"
         if not self.lake.exists(rejects):
             return edges.clear()
-        touched = pl.concat([edges["doc_id"], edges["other_id"].alias("doc_id")]).unique().to_frame()
-        dropped = self.lake.scan(rejects).filter(
-            (pl.col("snapshot") < min(self.snapshots)) & (pl.col("stage") == "duplicates")
-        )
-        kept_for = dropped.join(touched.lazy(), on="doc_id", how="semi").select(other_id="doc_id", kept_id="kept_id")
-        links = edges.join(kept_for.collect(), on="other_id", how="inner")
+        stand_for = pl.concat([edges.select("other_id", doc_id="other_id").unique(), same.select("other_id", "doc_id")])
+        before = (pl.col("snapshot") < min(self.snapshots)) & (pl.col("stage") == "duplicates")
+        dropped = self.lake.scan(rejects).filter(before).select("doc_id", "kept_id")
+        kept_for = dropped.join(stand_for.lazy(), on="doc_id").select("other_id", "kept_id").unique().collect()
+        links = edges.join(kept_for, on="other_id")
         return links.select("doc_id", other_id="kept_id", similarity=pl.lit(float("nan")))
 
     def _kept_before(self, names: Sequence[str]) -> pl.LazyFrame:

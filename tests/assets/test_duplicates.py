@@ -342,6 +342,25 @@ def test_too_little_memory_is_refused_before_anything_is_done_and_the_next_build
     assert kept(lake) == {"news/b", "news/c", "news/d", "tiny/y"}
 
 
+def test_a_copy_is_compared_with_what_was_kept_for_the_twin_of_a_page_that_a_rule_dropped(tmp_path: Path) -> None:
+    # With this seed the two bands bring the bad page together with news/b and with late/a, and these two not. The bad
+    # page is dropped by a rule; its twin news/a was dropped for news/b, and so late/a is compared with that.
+    first = {"bad/a": A, "news/a": A, "news/b": changed(A, 30)}
+    annotator = {"minhash": {"bands": 2, "rows": 6, "seed": 12}}
+    rule = {"good_host": {"where": "host <> 'bad.test'"}}
+    lake = lake_of(
+        tmp_path / "lake",
+        Duplicates(method="minhash"),
+        first,
+        {"late/a": changed(A, 59)},
+        annotator=annotator,
+        rules=[rule],
+    )
+    assert rows(lake, "SELECT round(similarity, 2) FROM pairs.clean__minhash WHERE snapshot = 's2'") == [(0.96,)]
+    assert kept(lake) == {"news/b"}
+    assert dropped(lake)["late/a"] == ("near_duplicate", "news/b", 50 / 62)
+
+
 def test_of_one_address_the_policy_keeps_one_and_what_was_dropped_for_it_follows_it(tmp_path: Path) -> None:
     # x?1 and x#2 are one page; the newer is dropped for news/y, which has its text and more. So are both.
     pages = {"news/x": A, "news/x#2": D, "news/y": [*D, "more"]}
