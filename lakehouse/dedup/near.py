@@ -7,9 +7,6 @@ other are those of all snapshots at once.
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +23,7 @@ from lakehouse.dedup.columns import Places, Signatures, mapped, read_signatures
 from lakehouse.dedup.errors import DedupError
 from lakehouse.dedup.gather import DocumentIds, Gathering, gather, lay_out
 from lakehouse.dedup.jaccard import could_reach, similarities
+from lakehouse.dedup.scratch import own_folder
 
 PAIRS: dict[str, type[pl.DataType]] = {
     "file": pl.Int64,
@@ -115,16 +113,8 @@ class Pairs:
     report: Report = field(default_factory=Report)
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
-        made = not self.scratch.exists()
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="pairs-", dir=self.scratch))
-        try:
+        with own_folder(self.scratch) as folder:
             yield from _Search(self, folder).frames()
-        finally:
-            shutil.rmtree(folder)
-            if made:
-                with contextlib.suppress(OSError):  # another search may be at work in it
-                    self.scratch.rmdir()
 
 
 def find_pairs(

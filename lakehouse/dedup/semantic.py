@@ -7,10 +7,7 @@ is among the nearest ones of the other.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -27,6 +24,7 @@ from lakehouse.dedup.cosines import Comparison, compare
 from lakehouse.dedup.errors import DedupError
 from lakehouse.dedup.gather import DocumentIds
 from lakehouse.dedup.near import PAIRS, Run
+from lakehouse.dedup.scratch import own_folder
 from lakehouse.dedup.vectors import Reading, count_rows, lay_out, matrix, read
 
 DOCUMENTS_A_CLUSTER = 2_000
@@ -87,16 +85,8 @@ class SemanticPairs:
     report: SemanticReport = field(default_factory=SemanticReport)
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
-        made = not self.scratch.exists()
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="semantic-", dir=self.scratch))
-        try:
+        with own_folder(self.scratch) as folder:
             yield from _Search(self, folder).frames()
-        finally:
-            shutil.rmtree(folder)
-            if made:
-                with contextlib.suppress(OSError):  # another search may be at work in it
-                    self.scratch.rmdir()
 
 
 def find_semantic_pairs(
