@@ -32,7 +32,7 @@ from assets.plots import histograms, waterfall
 from assets.raw.component import RawSource
 from assets.unchanged import already_made
 from lakehouse import annotate, schema, select
-from lakehouse.annotate import Declaration
+from lakehouse.annotate import Annotator
 from lakehouse.commits import Commit
 from lakehouse.lake import Lake
 from lakehouse.select import Edits, Measured, Rule
@@ -89,7 +89,8 @@ class FilteredSet(Attributes, dg.Component):
         if self.source.split("/")[0] not in ("raw", "filtered"):
             raise select.RuleError(f"filtered/{self.name}: source {self.source!r} is neither raw/… nor filtered/….")
         check_alarms(self.alarms)
-        measured = _measured(self.source, context)
+        annotators = _annotators(self.source, context)
+        measured = _measured(self.source, annotators)
         control = [control_asset(self.name, self.source, self.control)] if self.control else []
         plan = Plan(
             self.name,
@@ -98,7 +99,12 @@ class FilteredSet(Attributes, dg.Component):
             [Edits.declared(one, measured) for one in self.edits],
             self._copy_rules(measured),
         )
-        pairs = [pairs_asset(plan.name, plan.source, rule) for rule in plan.duplicates if rule.annotator]
+        settings = {one.name: one.settings for one in annotators}
+        pairs = [
+            pairs_asset(plan.name, plan.source, rule, settings.get(rule.annotator, {}))
+            for rule in plan.duplicates
+            if rule.annotator
+        ]
         annotations = annotations_of(plan.filtered, self.annotators)
         return dg.Definitions(assets=[*pairs, _asset(plan, self.alarms), *control, *annotations])
 
@@ -120,16 +126,20 @@ class FilteredSet(Attributes, dg.Component):
         return rules
 
 
-def _measured(source: str, context: dg.ComponentLoadContext | None) -> Measured:
-    """What rules on `source` can look at: its columns, and those of the annotators that its block declares."""
+def _annotators(source: str, context: dg.ComponentLoadContext | None) -> list[Annotator]:
+    """The annotators of `source`, as its block declares them."""
+    if context is None:
+        return []
+    kind = RawSource if source.startswith("raw/") else FilteredSet
+    blocks: Sequence[Any] = context.component_tree.get_all_components(kind)
+    declared = [one for block in blocks if block.name == source.split("/")[1] for one in block.annotators]
+    return [annotate.annotator(one) for one in declared]
+
+
+def _measured(source: str, annotators: Sequence[Annotator]) -> Measured:
+    """What rules on `source` can look at: its columns, and those of its annotators."""
     layer = schema.layer_of(source).schema
     assert layer is not None
-    declared: list[Declaration] = []
-    if context is not None:
-        kind = RawSource if source.startswith("raw/") else FilteredSet
-        blocks: Sequence[Any] = context.component_tree.get_all_components(kind)
-        declared = [one for block in blocks if block.name == source.split("/")[1] for one in block.annotators]
-    annotators = [annotate.annotator(one) for one in declared]
     return Measured(
         layer, {one.name: one.columns for one in annotators}, {one.name: one.edit_rules for one in annotators}
     )

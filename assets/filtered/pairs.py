@@ -19,10 +19,12 @@ from assets.materialization import (
     pinned_version,
     table_metadata,
 )
-from assets.plots import bars
+from assets.plots import bars, curve
 from assets.unchanged import already_made
+from lakehouse.annotate.minhash.signatures import BANDS, ROWS
 from lakehouse.commits import in_effect
 from lakehouse.data_files import snapshot_of
+from lakehouse.dedup.curve import probability
 from lakehouse.lake import Lake, LakeError
 from resources import ComputeResource, LakeResource
 
@@ -30,10 +32,16 @@ _CODE = "1"
 _BINS = 20  # of similarities, for the plot
 
 
-def pairs_asset(name: str, source: str, rule: CopyRule) -> dg.AssetsDefinition:
+def pairs_asset(name: str, source: str, rule: CopyRule, settings: Mapping[str, Any]) -> dg.AssetsDefinition:
     """The asset `pairs/<set>/<annotator>`: the pairs of one snapshot's documents with each other and with earlier ones.
 
     Nothing is compared again for a new snapshot, and nothing of an earlier one is written anew.
+
+    Args:
+        name: of the set.
+        source: the table that it selects from.
+        rule: by which it drops copies.
+        settings: of the annotator that is compared by.
     """
     table = rule.pairs(name)
     assert table is not None
@@ -76,7 +84,8 @@ def pairs_asset(name: str, source: str, rule: CopyRule) -> dg.AssetsDefinition:
         commit = store.replace(table, writer.finished(), origin_of(context, table, inputs=inputs), snapshot=snapshot)
         steps = [(f"{place / _BINS:.2f}", count) for place, count in enumerate(counts) if count]
         plot = bars(f"{table} {snapshot}: pairs by similarity", steps, unit="pairs")
-        yield materialized(context, commit, {"similarities": plot, **_reported(found.report)})
+        pictures = {"similarities": plot, **(_found_by(rule, settings) if rule.method == "minhash" else {})}
+        yield materialized(context, commit, {**pictures, **_reported(found.report)})
 
     return pairs
 
@@ -97,6 +106,14 @@ def _search(rule: CopyRule, files: Sequence[Path], first_new: int, store: Lake, 
     from lakehouse.dedup.semantic import find_semantic_pairs
 
     return find_semantic_pairs(files, **asked)
+
+
+def _found_by(rule: CopyRule, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How likely pairs of a similarity are found, as a plot with the threshold."""
+    bands, rows = settings.get("bands", BANDS), settings.get("rows", ROWS)
+    points = [(step / 100, probability(step / 100, bands, rows)) for step in range(101)]
+    title = f"{bands} bands of {rows} rows"
+    return {"s_curve": curve(title, points, across="similarity", up="probability of a comparison", mark=rule.threshold)}
 
 
 def _reported(report: Any) -> dict[str, Any]:

@@ -293,6 +293,12 @@ def test_a_source_that_loses_too_much_and_a_document_that_stands_for_too_many_fa
     (largest,) = (one.data for one in metadata["largest"].value.records)
     assert (largest["documents"], largest["kept"]) == (4, "http://news.test/0")
     assert str(metadata["clusters"].value).startswith("![plot]")
+    with environment(lake.root), open_instance(lake) as instance:
+        event = instance.get_latest_materialization_event(asset_key("pairs/clean/minhash"))
+    metadata = event.asset_materialization.metadata  # type: ignore[union-attr]
+    assert all(str(metadata[name].value).startswith("![plot]") for name in ("similarities", "s_curve"))
+    # Each of the four with each other, if a band brings them together.
+    assert metadata["verified"].value == metadata["candidates"].value == 6
 
 
 def test_a_set_made_from_another_keeps_count_of_the_copies(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ from lakehouse.annotate.annotator import Annotator, AnnotatorError
 from lakehouse.annotate.minhash.shingles import Shingles, find_shingles, mix
 from lakehouse.annotate.words import Batch
 
+BANDS, ROWS = 14, 8
+"""Without other settings, as FineWeb has them."""
+
 MOST_BANDS = 100
 MOST_HASHES = 1024
 MOST_UNITS = 100
@@ -29,7 +32,7 @@ _NOTHING = np.uint32(0xFFFFFFFF)
 _START = np.uint64(0x9E3779B97F4A7C15)
 
 
-def minhash(*, words: int = 5, characters: int = 5, bands: int = 14, rows: int = 8, seed: int = 1) -> Annotator:
+def minhash(*, words: int = 5, characters: int = 5, bands: int = BANDS, rows: int = ROWS, seed: int = 1) -> Annotator:
     """Measure what near duplicates are found by: shingles, and the bands of a MinHash signature.
 
     Args:
