@@ -109,6 +109,7 @@ def _not_compared(twins: Nodes, component: Nodes, bounds: Nodes, neighbours: Nod
     different = np.flatnonzero(twins == np.arange(n))
     worse = np.repeat(np.arange(n), np.diff(bounds))
     found = np.unique(worse * n + neighbours) // n
+    found = found[found >= fixed]
     size, stay = (np.bincount(component[some], minlength=n) for some in (different, different[different < fixed]))
     # Those that stay are not compared with each other.
     pairs = (size * (size - 1) - stay * (stay - 1)) // 2

@@ -60,6 +60,7 @@ class Verdict:
     evidence: str | None
     kept_id: str | None
     kept_url: str | None
+    similarity: float | None
     sentence: str
 
 

@@ -191,7 +191,7 @@ def test_a_document_as_json(lake: Lake) -> None:
         (["raw/web"], "Error: raw/web has no rows before version 1: there is nothing to compare it with."),
         (
             ["raw/../../etc"],
-            "Error: table 'raw/../../etc' is unknown: a table is <layer>/<name> or annotations/<set>/<annotator>,",
+            "Error: table 'raw/../../etc' is unknown: a table is <layer>/<name>, annotations/<set>/<annotator> or ",
         ),
         (["filtered/nowhere"], "Error: There is no table 'filtered/nowhere' in"),
         ([KEPT, "--doc", "nobody"], f"Error: Neither version 2 nor version 3 of {KEPT} has 'nobody'"),

@@ -144,6 +144,15 @@ def test_what_one_document_was_compared_with_in_vain_others_are_compared_with_to
     assert chosen(3, edges, threshold=0.7).keeper.tolist() == [0, 1, 2]
 
 
+def test_what_was_found_similar_among_those_that_stay_is_not_counted_as_compared() -> None:
+    # 0, 1 and 2 stay; 3 belongs to them, and with which it shares what is not known: 3 of 4 shingles with 2.
+    sets = [frozenset({1, 2, 3}), frozenset({1, 2, 4}), frozenset({1, 5, 6}), frozenset({1, 5, 6, 7})]
+    edges = [(0, 1, 0.5), (0, 2, 0.5), (1, 2, 0.5), (2, 3, math.nan)]
+    choice = chosen(4, edges, threshold=0.5, fixed=3, shingles_of=packed(sets))
+    assert choice.keeper.tolist() == [0, 1, 2, 2]
+    assert choice.similarity[3] == 0.75
+
+
 def test_stars_and_chains_of_many_documents_take_seconds() -> None:
     began = time.process_time()
     n = 500_000
