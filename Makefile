@@ -8,7 +8,8 @@ demo: install
 	$(VENV)/bin/python -m lakehouse demo
 
 test: install
-	$(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15
+	$(VENV)/bin/python -P tests/kernels.py
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 # Linters, types, the import contract and Dagster's own checks of the definitions.
 check: install

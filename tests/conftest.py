@@ -14,7 +14,7 @@ hypothesis.settings.load_profile("tests")
 
 # The files that take longest begin, so that at the end no worker waits for the other.
 SLOW = """
-    test_demo test_real_web test_cookbook test_crash test_killed_writer test_ui test_failures test_automation
+    test_demo test_real_web test_crash test_killed_writer test_ui test_failures test_automation
     test_automation_conditions test_explorer test_postgres test_hostile_names test_filters test_pipeline test_c4
     test_unchanged test_shards_kept test_stats test_maintain test_plain_readers test_segments test_annotators
 """
