@@ -59,14 +59,15 @@ class _Handler(socketserver.StreamRequestHandler):
         site.at_once += 1
         site.most_at_once = max(site.most_at_once, site.at_once)
         site.asked.append(target)
-        try:
-            self._reply(site, target)
-        finally:
-            site.at_once -= 1
-
-    def _reply(self, site: Site, target: str) -> None:
         route = site.routes.get(target, answer(b"<p>nothing here", status="404 Not Found"))
-        data = route(site.asked.count(target)) if callable(route) else route
+        try:
+            data = route(site.asked.count(target)) if callable(route) else route
+        finally:
+            # Not after it is sent: by then the next request may be here.
+            site.at_once -= 1
+        self._reply(data)
+
+    def _reply(self, data: bytes | Iterator[bytes]) -> None:
         if data == RESET:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return
