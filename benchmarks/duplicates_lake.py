@@ -24,7 +24,7 @@ import polars as pl
 from duplicate_corpus import add_options, from_options, write
 from end_to_end import PeakMemory
 
-from assets.filtered.component import Duplicates, FilteredSet
+from assets.filtered.component import FilteredSet
 from assets.materialization import asset_key
 from assets.raw.component import RawSource
 from lakehouse import compute, identity
@@ -64,7 +64,7 @@ def write_raw(lake: Lake, snapshot: str, files: list[Path], skip: int, take: int
 
 def definitions(root: Path, workers: int) -> dg.Definitions:
     """One source and one set, as defs.yaml declares them."""
-    duplicates = Duplicates(method="minhash", keep="longest")
+    duplicates = {"method": "minhash", "keep": "longest"}
     parts = [
         RawSource(name="web", annotators=["minhash"]),
         FilteredSet(name="clean", source="raw/web", duplicates=duplicates),
@@ -96,9 +96,7 @@ def main() -> None:
             totals = [build(job, instance, lake, snapshot) for snapshot in ("s1", "s2")]
         share, busy = (totals[1][place] / totals[0][place] for place in (0, 1))
         print(f"1 % more: {share:.1%} of the seconds, {busy:.1%} of the processor's")
-        print(
-            lake.sql("SELECT snapshot, rule, count(*) AS documents FROM rejects.clean GROUP BY ALL ORDER BY ALL")
-        )
+        print(lake.sql("SELECT snapshot, rule, count(*) AS documents FROM rejects.clean GROUP BY ALL ORDER BY ALL"))
 
 
 def build(job: Any, instance: dg.DagsterInstance, lake: Lake, snapshot: str) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.filtered.component import Duplicates, FilteredSet, Languages
+from assets.filtered.component import FilteredSet, Languages
 from assets.mixtures.component import ComponentOf, Mixture
 from assets.raw.component import RawSource
 from lakehouse.cli.runs import Builder, Built
@@ -52,7 +52,7 @@ def declared(root: Path | str = "lake", **attributes: Any) -> dg.Definitions:
         "source": "raw/web",
         "languages": Languages(keep=["en", "de", "fr", "es"]),
         "rules": ["consent", "gopher_quality"],
-        "duplicates": Duplicates(),
+        "duplicates": {"method": "exact"},
     }
     mixture = Mixture(name="clean", components=[ComponentOf(source="filtered/web_clean", weight=1)])
     raw = RawSource(name="web", annotators=["gopher_quality"])

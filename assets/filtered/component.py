@@ -70,8 +70,9 @@ class FilteredSet(Attributes, dg.Component):
         description="Edits of the text, as annotators find them: c4.line_edits, or {personal_data.personal: "
         "{only: [email_address]}}.",
     )
-    duplicates: Duplicates | list[Duplicates] | None = Field(
-        default=None, description="How copies are dropped, in one way or in several that follow each other."
+    duplicates: dict[str, Any] | list[dict[str, Any]] | None = Field(
+        default=None,
+        description="How copies are dropped, in one way or in several that follow each other; see docs/duplicates.md.",
     )
     annotators: list[str | dict[str, dict[str, Any]]] = Field(
         default_factory=list, description="Annotators that measure what was kept."
@@ -109,8 +110,8 @@ class FilteredSet(Attributes, dg.Component):
         return dg.Definitions(assets=[*pairs, _asset(plan, self.alarms), *control, *annotations])
 
     def _copy_rules(self, measured: Measured) -> list[CopyRule]:
-        declared = [self.duplicates] if isinstance(self.duplicates, Duplicates) else self.duplicates or []
-        rules = [copy_rule(one, self.source, measured) for one in declared]
+        declared = [self.duplicates] if isinstance(self.duplicates, dict) else self.duplicates or []
+        rules = [copy_rule(Duplicates.declared(one), self.source, measured) for one in declared]
         compared = [rule.annotator for rule in rules if rule.annotator]
         if len(set(compared)) < len(compared):
             raise select.RuleError(f"filtered/{self.name}: two of its duplicates compare by the same annotator.")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import pydantic
 from pydantic import Field
 
 from assets.materialization import Attributes
@@ -60,6 +61,24 @@ class Duplicates(Attributes):
     annotator: str | None = Field(
         default=None, description="The source's annotator that is compared by: minhash or embedding without it."
     )
+
+    @staticmethod
+    def declared(settings: Mapping[str, Any]) -> Duplicates:
+        """What stands in a `defs.yaml`.
+
+        Raises:
+            RuleError: a key or a value is not allowed.
+        """
+        try:
+            return Duplicates(**settings)
+        except pydantic.ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            key = str(problem["loc"][0])
+            if problem["type"] != "extra_forbidden":
+                raise RuleError(f"duplicates: {key!r}: {problem['msg']}.") from error
+            near = difflib.get_close_matches(key, Duplicates.model_fields, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(Duplicates.model_fields)}."
+            raise RuleError(f"duplicates: key {key!r} is unknown. {hint}") from error
 
 
 @dataclass(frozen=True)

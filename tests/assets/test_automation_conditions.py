@@ -22,7 +22,7 @@ from lakes import build, environment
 from assets import automation as automations
 from assets.automation import RUN_TAGS
 from assets.conditions import build_when_out_of_date
-from assets.filtered.component import Duplicates, FilteredSet
+from assets.filtered.component import FilteredSet
 from assets.materialization import asset_key, table_name
 from assets.raw.component import RawSource
 from assets.raw.ingest import landing_fingerprint
@@ -271,7 +271,7 @@ def of_one_set(lake: Lake) -> dg.Definitions:
     context: Any = None  # these components do not look at it
     parts = [
         RawSource(name="web"),
-        FilteredSet(name="clean", source="raw/web", rules=["consent"], duplicates=Duplicates(scope="snapshot")),
+        FilteredSet(name="clean", source="raw/web", rules=["consent"], duplicates={"scope": "snapshot"}),
     ]
     resources = {"lake": LakeResource(root=str(lake.root)), "compute": ComputeResource(workers=1)}
     condition = build_when_out_of_date(resources["lake"], LanguageModelResource())

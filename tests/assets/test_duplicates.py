@@ -19,7 +19,7 @@ from archives import REPOSITORY, WebPage, write_archive
 from lakes import builder_of, definitions_of, environment, rows
 
 from assets.filtered.alarms import Alarms
-from assets.filtered.component import Duplicates, FilteredSet
+from assets.filtered.component import FilteredSet
 from assets.materialization import asset_key
 from assets.raw.component import RawSource
 from lakehouse.cli.failures import IncompleteBuildError
@@ -58,7 +58,12 @@ def land(lake: Lake, source: str, snapshot: str, pages: dict[str, Sequence[str]]
     write_archive(lake.landing / source / snapshot / "a.warc.gz", [page(name, text) for name, text in pages.items()])
 
 
-def parts(*duplicates: Duplicates, annotator: Any = "minhash", **attributes: Any) -> list[Any]:
+def dropping(**settings: Any) -> dict[str, Any]:
+    """What stands under `duplicates`."""
+    return settings
+
+
+def parts(*duplicates: dict[str, Any], annotator: Any = "minhash", **attributes: Any) -> list[Any]:
     declared = list(duplicates) if len(duplicates) > 1 else duplicates[0]
     clean = FilteredSet(name="clean", source="raw/web", duplicates=declared, **attributes)
     return [RawSource(name="web", annotators=[annotator]), clean]
@@ -108,7 +113,7 @@ SECOND = {
 }
 
 
-def lake_of(root: Path, duplicates: Duplicates, *snapshots: dict[str, Sequence[str]], **attributes: Any) -> Lake:
+def lake_of(root: Path, duplicates: dict[str, Any], *snapshots: dict[str, Sequence[str]], **attributes: Any) -> Lake:
     """A lake of snapshots s1, s2 and so on, each built when it has arrived."""
     lake = Lake(root)
     for number, pages in enumerate(snapshots, 1):
@@ -121,7 +126,7 @@ def lake_of(root: Path, duplicates: Duplicates, *snapshots: dict[str, Sequence[s
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """Two snapshots. Tests only read it."""
     root = tmp_path_factory.mktemp("duplicates") / "the lake"
-    return lake_of(root, Duplicates(method="minhash", keep="longest"), FIRST, SECOND)
+    return lake_of(root, dropping(method="minhash", keep="longest"), FIRST, SECOND)
 
 
 def test_copies_are_dropped_for_what_they_are_measurably_alike_to(lake: Lake) -> None:
@@ -192,7 +197,7 @@ def test_a_threshold_moves_without_a_comparison_made_again(lake: Lake, tmp_path:
     root = tmp_path / "the lake"
     shutil.copytree(lake.root, root)
     moved = Lake(root)
-    build(moved, *parts(Duplicates(method="minhash", keep="longest", threshold=0.82)))
+    build(moved, *parts(dropping(method="minhash", keep="longest", threshold=0.82)))
     assert moved.version("pairs/clean/minhash") == lake.version("pairs/clean/minhash")
     # 50 of 62 is 0.806 now too little; the others are above.
     assert kept(moved) == {"news/b", "news/c", "news/d", "tiny/y", "late/e", "late/a"}
@@ -201,7 +206,7 @@ def test_a_threshold_moves_without_a_comparison_made_again(lake: Lake, tmp_path:
 def test_other_settings_make_signatures_stale_and_are_never_mixed(lake: Lake, tmp_path: Path) -> None:
     root = tmp_path / "the lake"
     shutil.copytree(lake.root, root)
-    other = parts(Duplicates(method="minhash"), annotator={"minhash": {"seed": 7}})
+    other = parts(dropping(method="minhash"), annotator={"minhash": {"seed": 7}})
     with builder_of(root, *other) as builder:
         stale = {(state.table, state.snapshot): state.reason for state in builder.states() if state.reason}
         assert stale["annotations/web/minhash", "s1"] == "its settings or its code changed"
@@ -215,7 +220,7 @@ def test_other_settings_make_signatures_stale_and_are_never_mixed(lake: Lake, tm
 
 
 def test_one_snapshot_and_two_find_the_same_pairs(lake: Lake, tmp_path: Path) -> None:
-    both = lake_of(tmp_path / "lake", Duplicates(method="minhash"), FIRST | SECOND)
+    both = lake_of(tmp_path / "lake", dropping(method="minhash"), FIRST | SECOND)
     query = """
         SELECT least(a.url, b.url), greatest(a.url, b.url), similarity FROM pairs.clean__minhash AS pairs
         JOIN raw.web AS a USING (doc_id) JOIN raw.web AS b ON b.doc_id = other_id ORDER BY ALL
@@ -229,7 +234,7 @@ def test_one_snapshot_and_two_find_the_same_pairs(lake: Lake, tmp_path: Path) ->
 def test_where_newcomers_compete_the_better_copy_of_a_later_snapshot_takes_the_place_of_an_earlier_one(
     tmp_path: Path,
 ) -> None:
-    longest = Duplicates(method="minhash", keep="longest", newcomers="compete")
+    longest = dropping(method="minhash", keep="longest", newcomers="compete")
     lake = lake_of(tmp_path / "lake", longest, FIRST, SECOND)
     # late/b is longer than news/b; late/d is as long as news/d, and its address comes first.
     assert kept(lake) == {"late/b", "news/c", "late/d", "late/e", "tiny/y"}
@@ -251,8 +256,8 @@ def test_what_another_set_holds_is_dropped_whichever_came_first(tmp_path: Path) 
     land(lake, "web", "s1", {"news/b": changed(A, 30), "news/d": D, "news/e": words(3)})
     land(lake, "books", "shelf", {"books/a": A, "books/d": D})
     against = [
-        Duplicates(method="exact", by="text", against=["raw/books"]),
-        Duplicates(method="minhash", against=["raw/books"]),
+        dropping(method="exact", by="text", against=["raw/books"]),
+        dropping(method="minhash", against=["raw/books"]),
     ]
     books = RawSource(name="books", annotators=["minhash"])
     build(lake, *parts(*against), books)
@@ -275,7 +280,7 @@ def test_what_another_set_holds_is_dropped_whichever_came_first(tmp_path: Path) 
 def test_a_source_that_loses_too_much_and_a_document_that_stands_for_too_many_fail_a_check(tmp_path: Path) -> None:
     pages = {"news/a": A, **{f"news/{place}": changed(A, place) for place in (0, 1, 2)}, "news/d": D}
     alarms = Alarms(min_documents=5, max_duplicates=0.5, max_cluster=2)
-    lake = lake_of(tmp_path / "lake", Duplicates(method="minhash"), pages, alarms=alarms)
+    lake = lake_of(tmp_path / "lake", dropping(method="minhash"), pages, alarms=alarms)
     assert kept(lake) == {"news/0", "news/d"}  # of the longest copies that whose address is the smallest
     check = dg.AssetCheckKey(asset_key("filtered/clean"), "duplicates_in_bounds")
     with environment(lake.root), open_instance(lake) as instance:
@@ -302,8 +307,8 @@ def test_a_source_that_loses_too_much_and_a_document_that_stands_for_too_many_fa
 
 
 def test_a_set_made_from_another_keeps_count_of_the_copies(tmp_path: Path) -> None:
-    first = FilteredSet(name="exact", source="raw/web", duplicates=Duplicates(), annotators=["minhash"])
-    near = FilteredSet(name="clean", source="filtered/exact", duplicates=Duplicates(method="minhash"))
+    first = FilteredSet(name="exact", source="raw/web", duplicates=dropping(), annotators=["minhash"])
+    near = FilteredSet(name="clean", source="filtered/exact", duplicates=dropping(method="minhash"))
     lake = Lake(tmp_path / "lake")
     land(lake, "web", "s1", FIRST)
     build(lake, RawSource(name="web"), first, near)
@@ -323,7 +328,7 @@ def test_texts_that_mean_the_same_are_dropped_by_their_embeddings(tmp_path: Path
     land(lake, "web", "s1", pages)
     with MockModel() as model:
         embedding = {"embedding": {"model": MODEL, "endpoint": model.base_url}}
-        build(lake, *parts(Duplicates(method="semantic", keep="url"), annotator=embedding))
+        build(lake, *parts(dropping(method="semantic", keep="url"), annotator=embedding))
     assert kept(lake) == {"news/a", "news/d"}
     found = dropped(lake)
     assert {page: (rule, instead) for page, (rule, instead, _) in found.items()} == {
@@ -341,10 +346,10 @@ def test_too_little_memory_is_refused_before_anything_is_done_and_the_next_build
     with monkeypatch.context() as patch:
         patch.setattr("lakehouse.dedup.room._available", lambda meminfo: 1_000)
         with pytest.raises(IncompleteBuildError, match=r"of memory are needed to look for pairs among 7 documents"):
-            build(lake, *parts(Duplicates(method="minhash")))
+            build(lake, *parts(dropping(method="minhash")))
     assert not lake.exists("pairs/clean/minhash")
     assert not lake.scratch.exists() or not list(lake.scratch.iterdir())
-    build(lake, *parts(Duplicates(method="minhash")))
+    build(lake, *parts(dropping(method="minhash")))
     assert kept(lake) == {"news/b", "news/c", "news/d", "tiny/y"}
 
 
@@ -356,7 +361,7 @@ def test_a_copy_is_compared_with_what_was_kept_for_the_twin_of_a_page_that_a_rul
     rule = {"good_host": {"where": "host <> 'bad.test'"}}
     lake = lake_of(
         tmp_path / "lake",
-        Duplicates(method="minhash"),
+        dropping(method="minhash"),
         first,
         {"late/a": changed(A, 59)},
         annotator=annotator,
@@ -370,7 +375,7 @@ def test_a_copy_is_compared_with_what_was_kept_for_the_twin_of_a_page_that_a_rul
 def test_of_one_address_the_policy_keeps_one_and_what_was_dropped_for_it_follows_it(tmp_path: Path) -> None:
     # x?1 and x#2 are one page; the newer is dropped for news/y, which has its text and more. So are both.
     pages = {"news/x": A, "news/x#2": D, "news/y": [*D, "more"]}
-    rules = [Duplicates(by="url", keep="newest"), Duplicates(method="minhash", keep="n_chars DESC")]
+    rules = [dropping(by="url", keep="newest"), dropping(method="minhash", keep="n_chars DESC")]
     lake = Lake(tmp_path / "lake")
     land(lake, "web", "s1", pages)
     build(lake, *parts(*rules))
@@ -386,7 +391,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from lakes import builder_of
-from test_duplicates import Duplicates, parts
+from test_duplicates import dropping, parts
 from lakehouse.dedup import near
 
 merge, calls = near.merge, []
@@ -398,7 +403,7 @@ def killed(*arguments):
     return merge(*arguments)
 
 near.merge = killed
-with builder_of(Path(sys.argv[1]), *parts(Duplicates(method="minhash", keep="longest"))) as builder:
+with builder_of(Path(sys.argv[1]), *parts(dropping(method="minhash", keep="longest"))) as builder:
     builder.build()
 """
 
@@ -412,7 +417,7 @@ def test_a_build_that_is_killed_goes_on_as_if_it_had_not_been(lake: Lake, tmp_pa
     command = [sys.executable, "-c", KILLED, str(again.root)]
     done = subprocess.run(command, env=variables, capture_output=True, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    build(again, *parts(Duplicates(method="minhash", keep="longest")))
+    build(again, *parts(dropping(method="minhash", keep="longest")))
     assert (kept(again), dropped(again)) == (kept(lake), dropped(lake))
     pairs = "SELECT * FROM pairs.clean__minhash ORDER BY ALL"
     assert rows(again, pairs) == rows(lake, pairs)
@@ -423,6 +428,9 @@ def test_a_build_that_is_killed_goes_on_as_if_it_had_not_been(lake: Lake, tmp_pa
     ("duplicates", "complaint"),
     [
         ({"method": "minhash", "annotator": "minhsh"}, "Did you mean 'minhash'?"),
+        ({"methd": "minhash"}, "duplicates: key 'methd' is unknown. Did you mean 'method'?"),
+        ({"method": "minhsh"}, "duplicates: 'method': Input should be 'exact', 'minhash' or 'semantic'."),
+        ({"method": "minhash", "threshold": 2}, "duplicates: 'threshold': Input should be less than or equal to 1."),
         ({"method": "semantic"}, "Add embedding to the annotators of raw/web."),
         ({"method": "minhash", "threshold": 0.4}, "pairs below 0.5 are not stored"),
         ({"method": "minhash", "by": "url"}, "by is for method exact"),
@@ -438,4 +446,4 @@ def test_a_mistake_in_the_declaration_is_an_error_before_anything_runs(
     duplicates: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(RuleError, match=re.escape(complaint)):
-        definitions_of(*parts(Duplicates(**duplicates)))
+        definitions_of(*parts(dropping(**duplicates)))
