@@ -1,247 +1,317 @@
-"""Gates measure well, name the first that failed, and every unit is accepted or in the ledger."""
+"""Each answer is judged in a fixed order, and what failed is named with its value, threshold or evidence."""
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from lakehouse import identity, schema
-from lakehouse.generate import (
-    GenerationError,
-    accepted_documents,
-    generations_for,
-    judge,
-    load_recipe,
-    missing,
-    rejected_rows,
-    requests_for,
-)
-from lakehouse.generate.gates import copied_share
-from lakehouse.generate.recipe import Bounds
+from lakehouse.generate.errors import GenerationError
+from lakehouse.generate.gates.judge import judge
+from lakehouse.generate.gates.settings import INPUT_GATES, MEASURES, Gates, Requirements
+from lakehouse.generate.gates.tools import Tools
 
-RECIPE = load_recipe("rewrite_clearly")
-ANCHOR = "The river rises in the hills, and it reaches the sea after ninety miles."
+PASSAGE = "The river rises in the hills, and it reaches the sea after ninety miles."
 REWRITE = "From the hills the river runs for ninety miles until it comes to the sea."
 
 
-def generation(doc_id: str = "a", response: str | None = REWRITE, **changes: Any) -> dict[str, Any]:
-    return {
-        "request_id": f"r-{doc_id}",
-        "doc_id": doc_id,
-        "snapshot": "S",
-        "recipe": RECIPE.name,
-        "recipe_version": RECIPE.version,
-        "model": "m",
-        "params_hash": "p",
-        "prompt_hash": "q",
-        "status": "ok",
-        "response": response,
-        "finish_reason": "stop",
-        "prompt_tokens": 10,
-        "completion_tokens": 5,
-        "cost_usd": Decimal(0),
-        "latency_ms": 1.0,
-        "error": None,
-        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
-        **changes,
-    }
+def identify(texts: list[str]) -> pl.DataFrame:
+    """German where there is an umlaut, not sure where there is an ellipsis, else English."""
+    codes = ["de" if any(letter in text for letter in "äöü") else "en" for text in texts]
+    return pl.DataFrame({"language": codes, "language_score": [0.3 if "…" in text else 0.9 for text in texts]})
 
 
-def journal(*rows: dict[str, Any]) -> pl.DataFrame:
-    return pl.concat([schema.empty(schema.GENERATIONS), pl.DataFrame(list(rows))], how="vertical_relaxed")
+TOOLS = Tools(identify=identify)
 
 
-def anchors(*doc_ids: str, text: str = ANCHOR) -> pl.DataFrame:
-    columns = {"doc_id": doc_ids, "text": [text] * len(doc_ids), "source": ["web"] * len(doc_ids)}
-    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+def answer(text: str | None = REWRITE, **changes: Any) -> dict[str, Any]:
+    row = {"unit_id": "u", "status": "ok", "error": None, "finish_reason": "stop", "text": text, "passage": PASSAGE}
+    return {**row, "language": "en", "failure": None, "failure_evidence": None, **changes}
 
 
-def judged(row: dict[str, Any], recipe: Any = RECIPE, **anchor: Any) -> dict[str, Any]:
-    (result,) = judge(journal(row), anchors(row["doc_id"], **anchor), recipe).to_dicts()
+def frame(*rows: dict[str, Any]) -> pl.DataFrame:
+    numbers = {"lint_score": pl.Float64, "compiles": pl.Boolean, "n": pl.Int64, "value_mark": pl.Float64}
+    kinds = {name: numbers.get(name, pl.String) for name in rows[0]}
+    return pl.DataFrame(list(rows), schema=kinds)
+
+
+def judged(row: dict[str, Any], tools: Tools = TOOLS, **gates: Any) -> dict[str, Any]:
+    (result,) = judge(frame(row), Gates.model_validate(gates), tools).to_dicts()
     return result
 
 
-# Letters and digits in lower case; Chinese, Japanese and Thai characters stand alone: the slow, obvious version.
-def slow_share(text: str, anchor: str) -> float | None:
-    def grams(words: list[str]) -> list[tuple[str, ...]]:
-        return [tuple(words[place : place + 5]) for place in range(len(words) - 4)]
-
-    pattern = r"[\u4e00-\u9fff\u3040-\u30ff\u0e00-\u0e7f]|[a-z0-9]+"
-    own, standing = (grams(re.findall(pattern, part.lower())) for part in (text, anchor))
-    return sum(gram in standing for gram in own) / len(own) if own else None
-
-
-def test_copied_share_of_a_sentence_worked_out_by_hand() -> None:
-    # 7 words, so 3 grams: "the old mill by the" and "old mill by the river" stand in the anchor, the third does not
-    text, anchor = "The old mill by the river stands", "In spring the old mill, by the River, turned."
-    assert copied_share(pl.Series([text]), pl.Series([anchor])).to_list() == [pytest.approx(2 / 3)]
-
-
-def test_copied_share_counts_characters_where_words_have_no_spaces() -> None:
-    # 8 characters, 4 grams: 我们今天去, 们今天去公, 今天去公园, 天去公园玩; the anchor holds the first three
-    assert copied_share(pl.Series(["我们今天去公园玩"]), pl.Series(["我们今天去公园吗"])).to_list() == [0.75]
-
-
-WORDS = st.lists(st.sampled_from(["a", "b", "C", "d1", "我", "们", "ไ", ",", "."]), max_size=25).map(" ".join)
-
-
-@given(st.lists(st.tuples(WORDS, WORDS), max_size=5))
-def test_copied_share_agrees_with_the_slow_version(pairs: list[tuple[str, str]]) -> None:
-    texts, standing = (pl.Series([pair[side] for pair in pairs], dtype=pl.String) for side in (0, 1))
-    assert copied_share(texts, standing).to_list() == pytest.approx([slow_share(*pair) for pair in pairs])
-
-
-def test_copied_share_does_not_depend_on_where_batches_end() -> None:
-    texts = [f"one two three four five six {place % 7}" for place in range(2500)]
-    standing = ["one two three four five"] * len(texts)
-    # 7 words, 3 grams, the first stands in the anchor
-    assert copied_share(pl.Series(texts), pl.Series(standing)).to_list() == pytest.approx([1 / 3] * len(texts))
+def outcome(result: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(result[name] for name in ("gate", "value", "threshold", "evidence", "failed"))
 
 
 def test_a_good_rewrite_is_accepted_with_its_measures() -> None:
-    result = judged(generation(response=f"  <text>\r\n{REWRITE}\r\n</text> "))
+    result = judged(answer())
     assert result["accepted"]
-    assert result["text"] == REWRITE
-    assert (result["gate"], result["value"], result["threshold"], result["failed"]) == (None, None, None, [])
+    assert outcome(result) == (None, None, None, None, [])
     assert result["length_ratio"] == pytest.approx(73 / 72)
     assert result["copied_share"] == 0
+    assert result["language_kept"] == 1
+    assert [result[name] for name in ("words", "numbers_kept", "repetition", "judge")] == [None] * 4
 
 
 @pytest.mark.parametrize(
-    ("row", "gate", "value", "threshold", "evidence", "failed"),
+    ("row", "expected"),
     [
-        ({"finish_reason": "length"}, "finish_reason", None, None, "length", ["finish_reason"]),
-        ({"finish_reason": None}, "finish_reason", None, None, "none given", ["finish_reason"]),
-        ({"response": "  \n "}, "empty", None, None, None, ["empty", "length_ratio"]),
-        ({"response": None}, "empty", None, None, None, ["empty"]),
-        # 7 characters for the anchor's 72
-        ({"response": "A river"}, "length_ratio", 7 / 72, 0.5, None, ["length_ratio"]),
-        ({"response": (REWRITE + " ") * 3}, "length_ratio", 221 / 72, 2.0, None, ["length_ratio"]),
-        ({"response": ANCHOR.upper()}, "copied_share", 1.0, 0.8, None, ["copied_share"]),
-        ({"response": ANCHOR[:33], "finish_reason": "length"}, "finish_reason", None, None, "length",
-         ["finish_reason", "length_ratio", "copied_share"]),
-        ({"response": None, "status": "error", "error": "HTTP 500", "finish_reason": None},
-         "call_failed", None, None, "HTTP 500", ["call_failed"]),
+        (answer(None, status="error", error="HTTP 500"), ("call_failed", None, None, "HTTP 500", ["call_failed"])),
+        (answer(finish_reason="length"), ("finish_reason", None, None, "length", ["finish_reason"])),
+        (answer(finish_reason=None), ("finish_reason", None, None, "none given", ["finish_reason"])),
+        (answer(None), ("empty", None, None, None, ["empty"])),
+        (answer(" \n "), ("empty", None, None, None, ["empty"])),
+        (
+            answer(None, failure="answer", failure_evidence="no JSON"),
+            ("answer", None, None, "no JSON", ["answer"]),
+        ),
+        (
+            answer(None, failure="dropped_by_program", failure_evidence="drop_doc"),
+            ("dropped_by_program", None, None, "drop_doc", ["dropped_by_program"]),
+        ),
+        (
+            answer(None, finish_reason="length", failure="answer"),
+            ("finish_reason", None, None, "length", ["finish_reason", "answer"]),
+        ),
+        (
+            answer("I'm sorry, but I can't help with that request."),
+            ("refusal", None, None, "I'm sorry, but I can't help with", ["refusal"]),
+        ),
+        (
+            answer("Sure, here is the rewritten text:\nFrom the hills the river runs to the sea."),
+            ("preface", None, None, "Sure, here is the rewritten text:", ["preface"]),
+        ),
+        (
+            answer("Der Fluss fließt von den Hügeln über neunzig Meilen bis zum Meer."),
+            ("language", 0.0, 1.0, "de instead of en", ["language"]),
+        ),
     ],
-)  # fmt: skip
-def test_a_bad_answer_is_rejected_by_the_first_gate_it_fails(
-    row: dict[str, Any],
-    gate: str,
-    value: float | None,
-    threshold: float | None,
-    evidence: str | None,
-    failed: list[str],
-) -> None:
-    result = judged(generation(**row))
-    assert not result["accepted"]
-    assert (result["gate"], result["evidence"], result["failed"]) == (gate, evidence, failed)
-    assert result["value"] == pytest.approx(value)
-    assert result["threshold"] == threshold
+)
+def test_what_is_always_on_is_tried_in_order(row: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    assert outcome(judged(row)) == expected
 
 
-def test_an_answer_is_compared_with_the_passage_that_was_sent_not_with_the_whole_document() -> None:
-    recipe = RECIPE.model_copy(update={"unit": RECIPE.unit.model_copy(update={"max_chars": 80})})
-    result = judged(generation(), recipe, text=f"{ANCHOR}\n" + "Then something else follows. " * 50)
-    assert result["length_ratio"] == pytest.approx(73 / 72)
+def test_the_first_of_several_gates_is_reported_and_all_are_listed() -> None:
+    # 8 characters of 72; one word of at least five
+    result = judged(answer("Rivers 7"), length_ratio={"min": 0.5}, numbers_added={"max": 0.5}, min_words=5)
+    assert outcome(result) == (
+        "length_ratio", pytest.approx(8 / 72), 0.5, None, ["length_ratio", "numbers_added", "min_words"],
+    )  # fmt: skip
 
 
-def test_bounds_include_their_limits_and_moving_one_needs_no_model() -> None:
-    row = generation(response=ANCHOR)
-    for limit, accepted in ((1.0, True), (0.99, False)):
-        bounds = Bounds(max=limit)
-        recipe = RECIPE.model_copy(update={"gates": RECIPE.gates.model_copy(update={"copied_share": bounds})})
-        assert judged(row, recipe)["accepted"] is accepted
-    ungated = RECIPE.model_copy(update={"gates": RECIPE.gates.model_copy(update={"copied_share": None})})
-    assert judged(row, ungated)["accepted"]
+@pytest.mark.parametrize(("bounds", "threshold"), [({"min": 1.1, "max": 3}, 1.1), ({"min": 0.1, "max": 1}, 1.0)])
+def test_the_threshold_is_the_bound_that_was_passed(bounds: dict[str, float], threshold: float) -> None:
+    assert judged(answer(), length_ratio=bounds)["threshold"] == threshold
 
 
-def test_a_generation_without_its_anchor_is_an_error_that_names_it() -> None:
-    with pytest.raises(GenerationError, match="document a was rewritten but is not among the 1 anchors"):
-        judge(journal(generation("a")), anchors("b"), RECIPE)
+def test_bounds_are_included() -> None:
+    assert judged(answer(PASSAGE), length_ratio={"min": 1, "max": 1}, copied_share={"min": 1})["accepted"]
 
 
-def test_accepted_and_rejected_add_up_and_fit_their_tables() -> None:
-    rows = [
-        generation("good"),
-        generation("cut", finish_reason="length"),
-        generation("copy", ANCHOR),
-        generation("gone", None, status="error", finish_reason=None, error="HTTP 500"),
-        generation("again"),
-    ]
-    standing = anchors("again", "gone", "copy", "cut", "good").with_columns(depth=pl.Series([1, 0, 0, 0, 0]))
-    result = judge(journal(*rows), standing, RECIPE)
-    documents, rejects = accepted_documents(result), rejected_rows(result)
-    assert len(documents) + len(rejects) == len(rows)
-
-    assert documents.get_column("parents").to_list() == [["good"], ["again"]]
-    assert documents.get_column("depth").to_list() == [1, 2]
-    first = documents.row(0, named=True)
-    assert first["doc_id"] == identity.hash_of("synthetic", "rewrite_clearly", "r-good", "good")
-    assert first["text_id"] == identity.text_id(REWRITE)
-    assert (first["n_chars"], first["n_words"]) == (73, 15)
-    assert (first["source"], first["snapshot"], first["request_id"]) == ("web", "S", "r-good")
-    schema.conform(documents, schema.SYNTHETIC)  # language and language_score are filled in later
-
-    assert rejects.get_column("rule").to_list() == ["gate_finish_reason", "gate_copied_share", "call_failed"]
-    assert rejects.get_column("failed").to_list() == [["gate_finish_reason"], ["gate_copied_share"], ["call_failed"]]
-    assert rejects.get_column("evidence").to_list() == ["length", None, "HTTP 500"]
-    assert rejects.get_column("stage").unique().to_list() == ["gate"]
-    assert rejects.columns == schema.REJECTS.names
-    assert not set(rejects.get_column("doc_id")) & set(standing.get_column("doc_id"))
+@pytest.mark.parametrize("gate", ["refusal", "preface", "language"])
+def test_gates_that_are_on_can_be_switched_off(gate: str) -> None:
+    texts = {
+        "refusal": "I cannot help with this request at all.",
+        "preface": f"Certainly! Here is the revised version of the text:\n{REWRITE}",
+        "language": "Der Fluss fließt von den Hügeln über neunzig Meilen bis zum Meer.",
+    }
+    assert judged(answer(texts[gate]))["gate"] == gate
+    assert judged(answer(texts[gate]), **{gate: False})["accepted"]
 
 
-def test_no_generations_give_no_documents_and_no_rejects() -> None:
-    result = judge(schema.empty(schema.GENERATIONS), anchors(), RECIPE)
-    assert accepted_documents(result).is_empty()
-    assert rejected_rows(result).is_empty()
+def test_what_the_passage_says_itself_is_no_preface_and_no_refusal() -> None:
+    letter = "I'm sorry, but I cannot help with the meeting.\nLet me know if another day suits you."
+    assert judged(answer(letter, passage=letter))["accepted"]
+    assert judged(answer(letter))["failed"] == ["refusal", "preface"]
 
 
-def asked(*texts: str) -> list[Any]:
-    doc_ids = [f"d{place}" for place in range(len(texts))]
-    frame = pl.DataFrame({"doc_id": doc_ids, "snapshot": "S", "text": texts, "language": "en"})
-    return list(requests_for(frame, RECIPE, "m"))
+GERMAN = "Über den Hügeln entspringt der Fluss, und nach neunzig Meilen mündet er ins Meer."
 
 
-def test_only_what_no_row_of_the_journal_answers_is_missing_and_each_request_once() -> None:
-    requests = asked("One.", "Two.", "Three.", "Two.")
-    answered = journal(
-        generation("d0", request_id=requests[0].request_id),
-        generation("d1", None, request_id=requests[1].request_id, status="error"),
+@pytest.mark.parametrize(
+    ("row", "language", "accepted"),
+    [
+        (answer(GERMAN), {"is": "de"}, True),
+        (answer(GERMAN), {"is": "de-AT"}, True),
+        (answer(REWRITE), {"is": "de"}, False),
+        (answer(GERMAN, language="de-CH"), {}, True),
+        (answer(GERMAN, language=None, passage=GERMAN), {}, True),  # the passage is identified
+        (answer(GERMAN, language="und"), {}, False),
+        (answer(GERMAN, language="und", passage="Kurz."), {}, True),  # too short to know what it should be
+        (answer("Schön."), {}, True),  # too short to tell
+        (answer("Schön."), {"min_letters": 5}, False),
+        (answer(GERMAN + "…"), {}, True),  # not sure enough
+        (answer(GERMAN + "…"), {"min_score": 0.2}, False),
+        (answer("Schön."), {"required": True}, False),
+    ],
+)
+def test_the_language_is_the_one_that_it_should_be(row: dict[str, Any], language: Any, accepted: bool) -> None:
+    assert judged(row, language=language)["accepted"] is accepted
+
+
+def test_what_cannot_be_measured_passes_unless_it_is_required() -> None:
+    row = answer("Short one.")  # two words: no 5-gram, no number
+    assert judged(row, copied_share={"max": 0.1}, numbers_kept={"min": 1})["accepted"]
+    result = judged(row, copied_share={"max": 0.1, "required": True})
+    assert outcome(result) == ("copied_share", None, None, "it could not be measured", ["copied_share"])
+    # Nothing is measured of an answer that is not there: only that is reported.
+    assert judged(answer(None), copied_share={"max": 0.1, "required": True})["failed"] == ["empty"]
+
+
+def test_gates_with_tools_use_them() -> None:
+    def similarity(texts: list[str], others: list[str]) -> np.ndarray:
+        return np.array([float(text == other) for text, other in zip(texts, others, strict=True)])
+
+    def quality(texts: list[str], name: str) -> np.ndarray:
+        assert name == "educational"
+        return np.array([len(text) / 100 for text in texts])
+
+    tools = Tools(identify=identify, similarity=similarity, quality=quality)
+    result = judged(
+        answer(), tools, embedding_similarity={"min": 0.5}, quality={"classifier": "educational", "min": 0.9}
     )
-    assert missing(requests, answered) == [requests[1], requests[2]]
-    assert missing(requests, schema.empty(schema.GENERATIONS)) == requests[:3]
+    assert result["failed"] == ["embedding_similarity", "quality"]
+    assert (result["embedding_similarity"], result["quality"]) == (0, pytest.approx(0.73))
 
 
-def test_documents_that_share_a_call_both_get_its_answer() -> None:
-    requests = asked("One.", "Two.", "One.")
-    early, late = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
-    one, two = requests[0].request_id, requests[1].request_id
-    calls = journal(
-        generation("d0", "second", request_id=one, created_at=late),
-        generation("d0", "first", request_id=one, created_at=early),
-        generation("d0", None, request_id=one, created_at=early, status="error", error="HTTP 500"),
-        generation("d1", None, request_id=two, created_at=late, status="error", error="HTTP 503"),
-        generation("d1", None, request_id=two, created_at=early, status="error", error="HTTP 500"),
-        generation("x", "not asked for", request_id="other"),
+@pytest.mark.parametrize(
+    ("gates", "tool"),
+    [
+        ({}, "identify"),
+        ({"language": False, "embedding_similarity": {"min": 0.5}}, "similarity"),
+        ({"language": False, "quality": {"classifier": "c", "min": 0.5}}, "quality"),
+    ],
+)
+def test_a_gate_without_its_tool_says_what_to_set(gates: dict[str, Any], tool: str) -> None:
+    with pytest.raises(GenerationError, match=rf"set Tools\({tool}=…\), or turn the gate off"):
+        judged(answer(), Tools(), **gates)
+
+
+def test_a_tool_that_answers_too_little_is_found_out() -> None:
+    tools = Tools(identify=identify, quality=lambda texts, name: np.zeros(7))
+    with pytest.raises(GenerationError, match=r"quality gave an array of shape \(7,\) for 1 texts"):
+        judged(answer(), tools, quality={"classifier": "c", "min": 0.5})
+
+
+def test_gates_read_the_values_of_other_steps() -> None:
+    row = answer(value_first="The Hague, 1899", value_check="in the hague in 1899!", value_mark=3)
+    # the hague 1899 / in the hague in 1899: 3 words of 3 and of 5 in common, F1 = 2·3/8
+    result = judged(row, round_trip={"of": "first", "against": "check", "min": 0.9}, judge={"step": "mark", "min": 4})
+    assert (result["round_trip"], result["judge"]) == (0.75, 3)
+    assert result["failed"] == ["round_trip", "judge"]
+
+
+def test_a_mark_may_be_a_string_and_anything_else_is_no_number() -> None:
+    assert judged(answer(value_mark=" 4.5\n") | {"value_mark": 4.5}, judge={"step": "mark", "min": 4})["accepted"]
+    words = frame(answer(value_said="4.5 "), answer(value_said="good"))
+    result = judge(words, Gates.model_validate({"judge": {"step": "said", "min": 4, "required": True}}), TOOLS)
+    assert result["judge"].to_list() == [4.5, None]
+    assert result["accepted"].to_list() == [True, False]
+
+
+def test_code_must_compile_and_be_clean() -> None:
+    row = answer(compiles=False, lint_score=6.5)
+    result = judged(row, compiles=True, lint={"min": 7})
+    assert outcome(result) == ("compiles", 0.0, 1.0, None, ["compiles", "lint"])
+    assert judged(answer(compiles=True, lint_score=7.0), compiles=True, lint={"min": 7})["accepted"]
+    assert judged(answer(compiles=None, lint_score=7.0), compiles=True)["accepted"]
+    assert not judged(answer(compiles=None, lint_score=7.0), compiles={"required": True})["accepted"]
+
+
+@pytest.mark.parametrize(
+    ("column", "gates"),
+    [
+        ("passage", {}),
+        ("language", {}),
+        ("value_mark", {"judge": {"step": "mark", "min": 1}}),
+        ("value_b", {"round_trip": {"of": "a", "against": "b", "min": 1}}),
+        ("compiles", {"compiles": True}),
+        ("lint_score", {"lint": {"min": 1}}),
+    ],
+)
+def test_a_missing_column_is_named(column: str, gates: dict[str, Any]) -> None:
+    row = {name: value for name, value in answer(value_a="x").items() if name != column}
+    with pytest.raises(GenerationError, match=f"no column '{column}'"):
+        judged(row, **gates)
+
+
+def test_columns_that_no_gate_needs_may_be_missing() -> None:
+    row = {name: answer()[name] for name in ("unit_id", "status", "finish_reason", "text", "passage")}
+    assert judged(row, Tools(), language=False)["accepted"]
+
+
+def test_rows_come_back_in_order_with_every_column_whatever_the_batches() -> None:
+    rows = [answer(f"word {place} " * (place % 5 + 1), unit_id=str(place), n=place) for place in range(2300)]
+    result = judge(frame(*rows), Gates.model_validate({"repetition": {"max": 0.1}, "max_words": 8}), TOOLS)
+    assert result["n"].to_list() == list(range(2300))
+    assert [name for name in result.columns if name in MEASURES] == list(MEASURES)
+    assert {result.schema[name] for name in MEASURES} == {pl.Float64}
+    alone = pl.concat(
+        [judge(frame(row), Gates.model_validate({"repetition": {"max": 0.1}}), TOOLS) for row in rows[:9]]
     )
-    found = generations_for(requests, calls)
-    assert found.select("doc_id", "response", "error").rows() == [
-        ("d0", "first", None),
-        ("d1", None, "HTTP 503"),
-        ("d2", "first", None),
+    assert result["repetition"][:9].to_list() == alone["repetition"].to_list()
+    # 2 words, 4, 6, 8, 10: those of ten are too many
+    assert result["failed"][4].to_list() == ["repetition", "max_words"]
+
+
+def test_no_answers_give_no_verdicts() -> None:
+    result = judge(frame(answer()).clear(), Gates(), TOOLS)
+    assert result.height == 0
+    assert {"accepted", "gate", "copied_share"} <= set(result.columns)
+
+
+def test_hostile_texts_are_judged_like_others() -> None:
+    texts = [
+        "\x00" * 50,
+        "\ufdd0*\ufdd1",
+        "a" * 300_000,
+        "**" * 20_000,
+        "💥" * 1000,
+        "1," * 20_000,
+        "|" * 5000,
+        "[(" * 999,
     ]
-    assert found.columns == schema.GENERATIONS.names
+    every = {name: {"min": 0} for name in ("numbers_kept", "names_kept", "structure_kept", "copied_share")}
+    gates = Gates.model_validate({**every, "repetition": {"max": 1}, "numbers_added": {"max": 1}, "min_words": 0})
+    result = judge(frame(*(answer(text, passage=text) for text in texts)), gates, TOOLS)
+    assert result["accepted"].all()
 
 
-def test_a_request_that_was_never_made_is_not_passed_over() -> None:
-    requests = asked("One.", "Two.")
-    calls = journal(generation("d0", request_id=requests[0].request_id))
-    with pytest.raises(GenerationError, match="1 of 2 requests are not in the journal"):
-        generations_for(requests, calls)
+def test_an_input_is_judged_by_itself() -> None:
+    required = {"language": {"is": "en"}, "min_words": 5, "repetition": {"max": 0.5}, "compiles": True}
+    requirements = Requirements.model_validate(required)
+    texts = [PASSAGE, GERMAN, "Too short.", "again and again it says so. " * 5, "", None]
+    inputs = pl.DataFrame({"text": texts, "compiles": [True] * 6}, schema_overrides={"text": pl.String})
+    result = judge(inputs, requirements, TOOLS)
+    assert result["gate"].to_list() == [None, "language", "min_words", "repetition", "empty", "empty"]
+    assert result["length_ratio"].null_count() == 6
+
+
+def test_gates_that_compare_are_no_requirements() -> None:
+    assert set(INPUT_GATES) == {"language", "repetition", "quality", "compiles", "lint", "min_words", "max_words"}
+    for gates in ({"copied_share": {"max": 0.5}}, {"language": {}}, {"language": True}):
+        with pytest.raises(ValidationError):
+            Requirements.model_validate(gates)
+
+
+@pytest.mark.parametrize(
+    ("gates", "message"),
+    [
+        ({"length_ratio": {}}, "give min, max or both"),
+        ({"length_ratio": {"min": 2, "max": 1}}, "min 2 is above max 1"),
+        ({"length_ratio": {"min": float("nan")}}, "finite number"),
+        ({"copied_share": {"max": 80}}, "max is 80, but a share lies between 0 and 1"),
+        ({"min_words": 9, "max_words": 3}, "min_words 9 is above max_words 3"),
+        ({"ngram_similarity": {"min": 0.1, "n": 0}}, "greater than or equal to 1"),
+        ({"judge": {"step": "No Name", "min": 1}}, "should match pattern"),
+        ({"langauge": {}}, "Extra inputs"),
+        ({"quality": {"min": 1}}, "Field required"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(gates: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Gates.model_validate(gates)
