@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import sys
 from pathlib import Path
@@ -47,14 +48,43 @@ def ui(
 
 def mock_llm(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port on the loopback interface.")] = 8000,
+    model: Annotated[list[str] | None, typer.Option(help="Name of a model; repeatable.", show_default="two")] = None,
+    delay: Annotated[float, typer.Option(min=0.0, help="Seconds before each answer.")] = 0.0,
+    faults: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of prompts that meet a fault.")] = 0.0,
+    fault: Annotated[
+        list[str] | None, typer.Option(metavar="KIND=SHARE", help="Share of prompts for one kind; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Which prompts meet which fault.")] = 0,
+    requests_per_second: Annotated[float | None, typer.Option(help="More are answered with status 429.")] = None,
 ) -> None:
-    """Serve a scripted stand-in for a language model (OpenAI API), for trying things out. It is no model."""
-    from lakehouse.generate.mock_server import MODEL, MockModel
+    """Serve a scripted stand-in for a language model (OpenAI API), for trying things out. It is no model.
+
+    --faults is spread evenly over all kinds. With --fault, a kind has a share of its own: rate_limited, server_errors,
+    timeouts, cut_connections, truncated, refusals and so on; a wrong name is answered with all of them. Counts are on
+    /mock/counters.
+    """
+    from lakehouse.generate.mock.server import MODELS, Faults, MockModel
 
     refuse_used_port(LOOPBACK, port)
-    server = MockModel(port)
-    console.print(f"export LAKEHOUSE_MODEL_URL={server.base_url} LAKEHOUSE_MODEL={MODEL}")
+    server = MockModel(
+        port,
+        models=model or MODELS,
+        faults=Faults.evenly(faults, seed=seed, **dict(_share(given) for given in fault or ())),
+        delay=delay,
+        requests_per_second=requests_per_second,
+    )
+    first = (model or MODELS)[0]
+    console.print(f"export LAKEHOUSE_MODEL_URL={server.base_url} LAKEHOUSE_MODEL={shlex.quote(first)}", soft_wrap=True)
     server.serve_forever()
+
+
+def _share(given: str) -> tuple[str, float]:
+    """The kind and the share of `KIND=SHARE`."""
+    kind, _, share = given.partition("=")
+    try:
+        return kind.strip(), float(share)
+    except ValueError:
+        raise typer.BadParameter(f"{given!r} is no KIND=SHARE, as in timeouts=0.05", param_hint="--fault") from None
 
 
 def refuse_used_port(host: str, port: int) -> None:

@@ -36,9 +36,8 @@ _WORDS = {
     "そして": "また",
 }  # fmt: skip
 _FIRST_UNSPACED = "\u2e80"  # from here on Unicode has the scripts of East Asia
-_SPACED = "|".join(word for word in _WORDS if word < _FIRST_UNSPACED)
-_UNSPACED = "|".join(word for word in _WORDS if word >= _FIRST_UNSPACED)
-_WORD = re.compile(rf"\b(?:{_SPACED})\b|{_UNSPACED}", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+_UNSPACED_WORD = re.compile("|".join(word for word in _WORDS if word >= _FIRST_UNSPACED))
 _ASIDE = re.compile(r"\s*[(（][^()（）\n]{1,200}[)）]")
 _SENTENCE_GAP = re.compile(r"(?<=[.!?…։؟۔।።])\s+(?=\S)|(?<=[。！？])")
 _CLAUSE_GAP = re.compile(r"(?<=[,;:—،፣፤])\s+|(?<=[，、；])")
@@ -55,23 +54,24 @@ def rewrite(text: str) -> str:
     As with a real model a few answers are bad: some texts come back unchanged, some as their first sentence.
     """
     paragraphs = [paragraph.strip() for paragraph in text.split("\n") if paragraph.strip()]
-    draw = _draw("answer", text)
-    if draw < _VERBATIM or not paragraphs:
+    quality = draw("answer", text)
+    if quality < _VERBATIM or not paragraphs:
         return text.strip()
-    if draw < _VERBATIM + _SUMMARY:
-        return _sentences(paragraphs[0])[0]
-    return "\n\n".join(_paragraph(paragraph) for paragraph in paragraphs)
+    if quality < _VERBATIM + _SUMMARY:
+        return sentences(paragraphs[0])[0]
+    return "\n\n".join(reword(paragraph) for paragraph in paragraphs)
 
 
-def _paragraph(paragraph: str) -> str:
-    sentences = [_sentence(sentence) for sentence in _sentences(_ASIDE.sub("", paragraph)) if sentence.strip()]
-    for place in range(0, len(sentences) - 1, 2):
-        if _draw("swap", sentences[place]) < 0.4:
-            sentences[place : place + 2] = sentences[place + 1], sentences[place]
-    return ("" if paragraph[-1] in "。！？" else " ").join(sentences)
+def reword(paragraph: str) -> str:
+    """Another wording of one paragraph, never a bad answer."""
+    said = [reword_sentence(sentence) for sentence in sentences(_ASIDE.sub("", paragraph)) if sentence.strip()]
+    for place in range(0, len(said) - 1, 2):
+        if draw("swap", said[place]) < 0.4:
+            said[place : place + 2] = said[place + 1], said[place]
+    return ("" if paragraph[-1] in "。！？" else " ").join(said)
 
 
-def _sentence(sentence: str) -> str:
+def reword_sentence(sentence: str) -> str:
     """The sentence with its last clause, or the last third of its words, moved to the front, and some words swapped."""
     end = sentence[-1] if sentence[-1] in _END else ""
     body = sentence.removesuffix(end)
@@ -81,7 +81,8 @@ def _sentence(sentence: str) -> str:
     elif len(words) >= _LONG_SENTENCE:
         third = 2 * len(words) // 3
         body = _moved(words[:third], words[third:])
-    return _WORD.sub(_other_word, body) + end
+    body = _WORD.sub(_other_word, body)
+    return (body if body.isascii() else _UNSPACED_WORD.sub(_other_word, body)) + end
 
 
 def _moved(head: list[str], tail: list[str]) -> str:
@@ -96,10 +97,11 @@ def _other_word(match: re.Match[str]) -> str:
     return other[:1].upper() + other[1:] if found[0].isupper() else other
 
 
-def _sentences(paragraph: str) -> list[str]:
+def sentences(paragraph: str) -> list[str]:
+    """The sentences of a paragraph."""
     return [sentence for sentence in _SENTENCE_GAP.split(paragraph) if sentence]
 
 
-def _draw(*parts: str) -> float:
+def draw(*parts: str) -> float:
     """A number in 0..1 that depends on the parts alone."""
     return identity.order_key(0, *parts) / 2**63

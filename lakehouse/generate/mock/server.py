@@ -2,261 +2,166 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import re
-import sys
+import asyncio
+import socket
+import tempfile
 import threading
-import time
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler
-from socketserver import ThreadingTCPServer
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from lakehouse import identity
 from lakehouse.generate.errors import GenerationError
-from lakehouse.generate.mock_embedding import DIMENSIONS, embed
-from lakehouse.generate.mock_text import rewrite
+from lakehouse.generate.mock.faults import Faults
+from lakehouse.generate.mock.settings import Settings, Structured
+from lakehouse.generate.mock.traffic import Traffic
+
+__all__ = ["MODEL", "MODELS", "Faults", "MockModel"]
 
 MODEL = "lakehouse-mock-1"
-_CHARS_PER_TOKEN = 4  # the usual estimate; the mock has no tokenizer
-_LARGEST_BODY = 16 * 2**20  # bytes
-_MOST_INPUTS = 2048  # texts of one request for embeddings
-_MOST_DIMENSIONS = 4096
-_PASSAGE = re.compile(r"<text>\n(.*)\n</text>", re.DOTALL)
+MODELS = (MODEL, "lakehouse-mock-2")
+"""The models of a server that is told of no others."""
 
-
-@dataclass(frozen=True)
-class Faults:
-    """Which shares of all prompts are answered badly. The same prompts for the same seed."""
-
-    rate_limited: float = 0.0  # 429, with Retry-After
-    server_errors: float = 0.0  # 500
-    cut_connections: float = 0.0  # closed in the middle of the answer
-    truncated: float = 0.0  # half an answer, with finish_reason "length"; every time
-    times: int = 1  # how often a prompt meets its 429, 500 or cut before it is answered
-    retry_after: float = 0.05  # seconds
-    seed: int = 0
-
-    def of(self, prompt: str) -> str:
-        """The fault that a prompt meets, or ""."""
-        draw = identity.order_key(self.seed, prompt) / 2**63
-        for fault in ("rate_limited", "server_errors", "cut_connections", "truncated"):
-            draw -= getattr(self, fault)
-            if draw < 0:
-                return fault
-        return ""
+_HOST = "127.0.0.1"
+_MOST_WAITING = 1024  # connections that are not accepted yet
+_GRACE = 0.05  # seconds that answers under way have when the server ends
 
 
 class MockModel:
     """The server: a context manager that runs it in a thread, or `serve_forever` for the command line.
 
-    It has one model, named MODEL, whose answers depend on the prompt alone (see `mock_text.rewrite`): it rewrites what
-    stands between lines <text> and </text> of the last message, or all of that message where there are none. Asked for
-    embeddings it gives each text a vector of its words (see `mock_embedding.embed`).
+    Its answers depend on the request alone: it rewrites what stands between lines <text> and </text> of the last
+    message, as the step of a recipe wants it that the header X-Lakehouse-Step names. Asked for embeddings it gives
+    each text a vector of its words (see `embedding.embed`). The counts can be read on /mock/counters, too.
 
     Raises:
-        GenerationError: the port is in use.
+        GenerationError: the port is in use, or a setting is out of range.
     """
 
-    def __init__(self, port: int = 0, *, faults: Faults | None = None, delay: float = 0.0) -> None:
-        """Bind 127.0.0.1:`port` (0: any free one). `delay` is in seconds an answer."""
-        try:
-            self._server = _Server(("127.0.0.1", port), _Handler)
-        except OSError as error:
-            raise GenerationError(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}. Give another.") from None
-        self._server.faults = faults or Faults()
-        self._server.delay = delay
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        models: Sequence[str] = MODELS,
+        faults: Faults | None = None,
+        delay: float = 0.0,
+        key: str | None = None,
+        structured: Structured = "answer",
+        requests_per_second: float | None = None,
+        tokens_per_minute: float | None = None,
+        most_in_flight: int | None = None,
+        batch_seconds: float = 0.1,
+    ) -> None:
+        """Bind 127.0.0.1:`port` (0: any free one); the rest is as in `Settings`."""
+        self._settings = Settings(
+            models=tuple(models),
+            faults=faults or Faults(),
+            delay=delay,
+            key=key,
+            structured=structured,
+            requests_per_second=requests_per_second,
+            tokens_per_minute=tokens_per_minute,
+            most_in_flight=most_in_flight,
+            batch_seconds=batch_seconds,
+        )
+        self._traffic = Traffic()
+        self._socket = _listen(port)
+        self._address = f"http://{_HOST}:{self._socket.getsockname()[1]}/v1"
+        self._loop: asyncio.AbstractEventLoop | None = None  # while it serves
+        self._stop = asyncio.Event()
+        self._settled = threading.Event()  # it serves, or never will
         self._thread = threading.Thread(target=self.serve_forever, name="mock model", daemon=True)
 
     @property
     def base_url(self) -> str:
         """The address that a client needs."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return self._address
 
     @property
     def calls(self) -> int:
-        """How many chat completions and embeddings were asked for, those that met a fault included."""
-        return self._server.calls
+        """How many answers were asked for: completions, embeddings and lines of batches, those refused included."""
+        return self._traffic.calls
+
+    @property
+    def answered(self) -> int:
+        """How many answers were sent to the last byte with status 200, good or bad."""
+        return self._traffic.answered
 
     @property
     def most_at_once(self) -> int:
-        """How many of these requests were under way at the same time, at most."""
-        return self._server.most_at_once
+        """How many requests were worked on at the same time, at most; those refused at once do not count."""
+        return self._traffic.most_at_once
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Estimated tokens of the prompts that were answered, and of the answers."""
+        return self._traffic.prompt_tokens, self._traffic.completion_tokens
+
+    @property
+    def statuses(self) -> dict[int, int]:
+        """How many answers there were of each HTTP status."""
+        return dict(self._traffic.statuses)
+
+    @property
+    def calls_of(self) -> dict[str, int]:
+        """How often each request came. A request is the hash of its form, model, messages and parameters."""
+        return dict(self._traffic.calls_of)
+
+    @property
+    def answers_of(self) -> dict[str, int]:
+        """How often each request was answered, as in `answered`."""
+        return dict(self._traffic.answers_of)
 
     def serve_forever(self) -> None:
         """Serve until the process is interrupted or the context is left."""
-        self._server.serve_forever(poll_interval=0.05)
+        try:
+            asyncio.run(self._serve())
+        finally:
+            self._loop = None
+            self._socket.close()
+            self._settled.set()
 
     def __enter__(self) -> Self:
         self._thread.start()
+        self._settled.wait()
+        if self._loop is None:
+            raise GenerationError(f"the mock model at {self._address} did not start: its own error is above.")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        if (loop := self._loop) is not None:
+            loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
+    async def _serve(self) -> None:
+        from aiohttp import web
 
-class _Server(ThreadingTCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 1024
+        from lakehouse.generate.mock.api import make_app
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.faults, self.delay = Faults(), 0.0
-        self.lock = threading.Lock()
-        self.calls, self.at_once, self.most_at_once = 0, 0, 0
-        self.tries: dict[str, int] = {}  # prompt hash -> faults met
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that goes away is no event; anything else is a bug and shows.
-        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
-            super().handle_error(request, client_address)
-
-    def begin(self) -> None:
-        with self.lock:
-            self.calls += 1
-            self.at_once += 1
-            self.most_at_once = max(self.most_at_once, self.at_once)
-
-    def end(self) -> None:
-        with self.lock:
-            self.at_once -= 1
-
-    def fault_of(self, prompt: str) -> str:
-        """The fault that this try of a prompt meets, or ""."""
-        fault = self.faults.of(prompt)
-        if fault in {"", "truncated"}:
-            return fault
-        with self.lock:
-            met = self.tries[prompt] = self.tries.get(prompt, 0) + 1
-        return fault if met <= self.faults.times else ""
+        with tempfile.TemporaryDirectory(prefix="lakehouse-mock-") as folder:
+            app = make_app(self._settings, self._traffic, Path(folder))
+            # Who hangs up is no longer worked for: requests under way are those that someone waits for.
+            runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_GRACE)
+            await runner.setup()
+            try:
+                await web.SockSite(runner, self._socket, backlog=_MOST_WAITING).start()
+                self._loop = asyncio.get_running_loop()
+                self._settled.set()
+                await self._stop.wait()
+            finally:
+                await runner.cleanup()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1  # head and body in one packet
-    timeout = 60.0
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """No request log: it would fill the terminal of a demo."""
-
-    def do_GET(self) -> None:
-        """List the one model."""
-        if self.path.rstrip("/") == "/v1/models":
-            model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "lakehouse"}
-            return self._send(200, {"object": "list", "data": [model]})
-        return self._fail(404, f"there is no {self.path}", "not_found")
-
-    def do_POST(self) -> None:
-        """Answer a chat completion, or a request for embeddings."""
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > _LARGEST_BODY:
-            self.close_connection = True
-            return self._fail(413, "the body has no length, or is too long", "invalid_request_error")
-        body = self.rfile.read(int(length))
-        answer = {"/v1/chat/completions": self._chat, "/v1/embeddings": self._embed}.get(self.path.rstrip("/"))
-        if answer is None:
-            return self._fail(404, f"there is no {self.path}", "not_found")
-        self.server.begin()
-        try:
-            return answer(body)
-        finally:
-            self.server.end()
-
-    def _chat(self, body: bytes) -> None:
-        try:
-            asked = json.loads(body)
-            contents = [str(message["content"]) for message in asked["messages"]]
-            prompt, model, max_tokens = contents[-1], asked["model"], asked.get("max_tokens")
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-            return self._fail(400, "the body is no chat completion request", "invalid_request_error")
-        fault = self._fault(model, prompt)
-        if fault is None:
-            return None
-        passage = _PASSAGE.search(prompt)
-        text, reason = rewrite(passage[1] if passage else prompt), "stop"
-        most = len(text) // 2 if fault == "truncated" else (max_tokens or len(text)) * _CHARS_PER_TOKEN
-        if len(text) > most:
-            text, reason = text[:most], "length"
-        used = [max(1, len(content) // _CHARS_PER_TOKEN) for content in (" ".join(contents), text)]
-        answer = {
-            "id": f"chatcmpl-{identity.hash_of(prompt)}",
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": MODEL,
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": reason}],
-            "usage": {"prompt_tokens": used[0], "completion_tokens": used[1], "total_tokens": sum(used)},
-        }
-        return self._send(200, answer, cut=fault == "cut_connections")
-
-    def _embed(self, body: bytes) -> None:
-        try:
-            asked = json.loads(body)
-            given, model = asked["input"], asked["model"]
-            texts = [given] if isinstance(given, str) else list(given)
-            dimensions, form = asked.get("dimensions") or DIMENSIONS, asked.get("encoding_format") or "float"
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return self._fail(400, "the body is no request for embeddings", "invalid_request_error")
-        if not 1 <= len(texts) <= _MOST_INPUTS or not all(isinstance(text, str) and text for text in texts):
-            return self._fail(400, f"give 1 to {_MOST_INPUTS} texts, none of them empty", "invalid_request_error")
-        if type(dimensions) is not int or not 1 <= dimensions <= _MOST_DIMENSIONS or form not in ("float", "base64"):
-            return self._fail(400, "no such dimensions or encoding_format", "invalid_request_error")
-        fault = self._fault(model, "\n".join(texts))
-        if fault is None:
-            return None
-        vectors = [embed(text, dimensions) for text in texts]
-        used = sum(max(1, len(text) // _CHARS_PER_TOKEN) for text in texts)
-        answer = {
-            "object": "list",
-            "model": MODEL,
-            "data": [
-                {
-                    "object": "embedding",
-                    "index": place,
-                    "embedding": base64.b64encode(vector.astype("<f4").tobytes()).decode()
-                    if form == "base64"
-                    else vector.tolist(),
-                }
-                for place, vector in enumerate(vectors)
-            ],
-            "usage": {"prompt_tokens": used, "total_tokens": used},
-        }
-        return self._send(200, answer, cut=fault == "cut_connections")
-
-    def _fault(self, model: str, prompt: str) -> str | None:
-        """The fault of an answer that is still to be given, or ""; None where a refusal was sent."""
-        if model != MODEL:
-            self._fail(404, f"there is no model {model!r}", "model_not_found")
-            return None
-        time.sleep(self.server.delay)
-        fault = self.server.fault_of(prompt)
-        if fault == "rate_limited":
-            self._fail(429, "slow down", "rate_limit_exceeded", {"Retry-After": f"{self.server.faults.retry_after:g}"})
-            return None
-        if fault == "server_errors":
-            self._fail(500, "something broke", "server_error")
-            return None
-        return fault
-
-    def _fail(self, status: int, message: str, code: str, headers: dict[str, str] | None = None) -> None:
-        error = {"message": message, "type": code, "param": None, "code": code}
-        self._send(status, {"error": error}, headers)
-
-    def _send(self, status: int, body: Any, headers: dict[str, str] | None = None, cut: bool = False) -> None:
-        content = json.dumps(body, ensure_ascii=False).encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content[: len(content) // 2] if cut else content)
-        self.wfile.flush()
-        self.close_connection = self.close_connection or cut
+def _listen(port: int) -> socket.socket:
+    """A socket that takes connections from now on, answered as soon as the server runs."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((_HOST, port))
+        listener.listen(_MOST_WAITING)
+    except OSError as error:
+        listener.close()
+        raise GenerationError(f"port {port} of {_HOST} cannot be used: {error.strerror}. Give another.") from None
+    return listener
