@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LEFT = "#4a6fa5"
 _LOST = "#c8553d"
+_PARTS = (_LEFT, "#e1a948", _LOST, "#6b4c7a", "#4f8a63", "#8c8c8c")
 _COLUMNS = 3
 _BINS = 40
 
@@ -52,6 +53,32 @@ def bars(title: str, values: Sequence[tuple[str, float]], *, unit: str) -> dg.Ma
     return _picture(title, unit, [_Bar(label, 0, value, f"{value:,.10g}") for label, value in values])
 
 
+def stacked_bars(title: str, values: Sequence[tuple[str, str, float]], *, unit: str) -> dg.MarkdownMetadataValue:
+    """One bar a label, from top to bottom in the order given, made of parts that a legend tells apart.
+
+    Args:
+        title: shown above.
+        values: label of the bar, name of its part, length of the part; each pair of label and name once.
+        unit: what is counted.
+    """
+    from matplotlib.figure import Figure
+
+    labels = list(dict.fromkeys(label for label, _, _ in values))
+    lengths = {(label, part): length for label, part, length in values}
+    figure = Figure(figsize=(8, 1.2 + 0.36 * max(len(labels), 1)), layout="constrained")
+    axes = figure.subplots()
+    ends = [0.0] * len(labels)
+    for place, part in enumerate(dict.fromkeys(part for _, part, _ in values)):
+        drawn = [lengths.get((label, part), 0) for label in labels]
+        boxes = axes.barh(range(len(labels)), drawn, left=ends, color=_PARTS[place % len(_PARTS)], label=part)
+        ends = [end + length for end, length in zip(ends, drawn, strict=True)]
+    if labels:
+        axes.bar_label(boxes, labels=[f"{end:,.10g}" for end in ends], padding=3)  # the last part ends where bars do
+        figure.legend(loc="outside lower center", ncols=len(_PARTS), frameon=False, fontsize=8)
+    _bar_axes(axes, title, unit, labels)
+    return _markdown(figure)
+
+
 def _picture(title: str, unit: str, drawn: Sequence[_Bar]) -> dg.MarkdownMetadataValue:
     # Importing it takes most of a second, which commands that draw nothing need not wait for.
     from matplotlib.figure import Figure
@@ -64,14 +91,19 @@ def _picture(title: str, unit: str, drawn: Sequence[_Bar]) -> dg.MarkdownMetadat
         left=[bar.start for bar in drawn],
         color=[bar.colour for bar in drawn],
     )
-    axes.set_yticks(range(len(drawn)), [bar.label for bar in drawn])
     axes.bar_label(boxes, labels=[bar.text for bar in drawn], padding=3)
+    _bar_axes(axes, title, unit, [bar.label for bar in drawn])
+    return _markdown(figure)
+
+
+def _bar_axes(axes: Axes, title: str, unit: str, labels: Sequence[str]) -> None:
+    """Name the bars from top to bottom, and what they count."""
+    axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.set_xlabel(unit)
     axes.set_title(title, loc="left")
     axes.margins(x=0.15)
     axes.spines[["top", "right"]].set_visible(False)
-    return _markdown(figure)
 
 
 def curve(

@@ -19,6 +19,7 @@ from assets.materialization import (
     table_metadata,
 )
 from assets.mixtures.repeats import Rebalancing, Steps, part_of_mixture, rebalancing, with_relative_repeats
+from assets.mixtures.synthetic import SyntheticText, check_spec, origins_of, synthetic_metadata, within_limits
 from assets.mixtures.tokens import TrainingText, encode_file, encode_units, encoded_before, made_by_newest
 from assets.plots import bars
 from assets.unchanged import already_made
@@ -83,6 +84,9 @@ class Mixture(Attributes, dg.Component):
     token_budget: int | None = Field(default=None, gt=0, description="Tokens in all; none: all that the weights allow.")
     seed: int = Field(default=0, description="Seed of the sample and of the order.")
     tokenizer: Tokenizer = Field(default_factory=Tokenizer, description="What the tokens are counted with.")
+    synthetic: SyntheticText = Field(
+        default_factory=SyntheticText, description="How much of it models may have written; any without it."
+    )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The mixture's assets."""
@@ -96,10 +100,12 @@ class Mixture(Attributes, dg.Component):
     @property
     def _configuration(self) -> dict[str, Any]:
         """What decides which documents are drawn, as JSON-able data."""
+        limits = self.synthetic.limits
         return {
             "components": [component.declared for component in self.components],
             "token_budget": self.token_budget,
             "seed": self.seed,
+            **({"synthetic": vars(limits)} if limits else {}),
         }
 
     @property
@@ -211,9 +217,10 @@ class Mixture(Attributes, dg.Component):
             computed=each(("stage", "repeats", "tokens"), counted)
             | {"order_key": [(tokens, "text_id")], "parents": [(tokens, "doc_id")]},
         )
-        parts = [part.as_part for part in self.components]
+        parts, limits = [part.as_part for part in self.components], self.synthetic.limits
+        checks = [*check_specs(table, _CHECKS), *([check_spec(table)] if limits else [])]
 
-        @dg.multi_asset(name=f"mixtures_{self.name}", specs=[spec], check_specs=check_specs(table, _CHECKS), pool=table)
+        @dg.multi_asset(name=f"mixtures_{self.name}", specs=[spec], check_specs=checks, pool=table)
         def mixture(
             context: dg.AssetExecutionContext, lake: LakeResource
         ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
@@ -233,17 +240,26 @@ class Mixture(Attributes, dg.Component):
             distinct = outcome.rows.select("component", "doc_id").n_unique()
             facts = {"rows": outcome.rows.height, "distinct_ids": distinct}
             yield from audited(table, [Audit("unique_ids", distinct == outcome.rows.height, facts)])
+            shares = mix.synthetic_shares(outcome.rows, origins_of(store, tokens, inputs[tokens], outcome.rows))
+            if limits:
+                yield from within_limits(table, shares, limits)
             summary = outcome.summary.to_dicts()
             origin = origin_of(context, table, inputs=inputs, details={"summary": summary})
             commit = store.replace_frame(table, outcome.rows, origin)
-            shares = [(row["component"], row["tokens"]) for row in summary]
-            plot = bars(f"{table}: tokens by component", shares, unit="tokens")
-            repeats = table_metadata(outcome.by_repeats.to_dicts())
-            yield materialized(
-                context, commit, {"components": table_metadata(summary), "repeats": repeats, "plot": plot}
-            )
+            yield materialized(context, commit, _shown(table, outcome) | synthetic_metadata(table, shares))
 
         return mixture
+
+
+def _shown(table: str, outcome: mix.MixtureOutcome) -> dict[str, Any]:
+    """What the UI shows of a draw: tokens by component and by number of repeats."""
+    summary = outcome.summary.to_dicts()
+    tokens = [(row["component"], row["tokens"]) for row in summary]
+    return {
+        "components": table_metadata(summary),
+        "repeats": table_metadata(outcome.by_repeats.to_dicts()),
+        "plot": bars(f"{table}: tokens by component", tokens, unit="tokens"),
+    }
 
 
 def _existing(lake: Lake, tables: Sequence[str]) -> dict[str, int]:

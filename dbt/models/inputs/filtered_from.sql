@@ -15,7 +15,7 @@ reads as (
 sources as (
     select "table", snapshot, read.key as source_table, read.value as source_version
     from reads
-    where (read.key like 'raw/%' or read.key like 'filtered/%') and read.key <> "table"
+    where split_part(read.key, '/', 1) in ('raw', 'filtered', 'synthetic') and read.key <> "table"
 )
 
 select
