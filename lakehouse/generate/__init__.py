@@ -1,31 +1,48 @@
-"""Rewriting by a language model: recipes, requests, the journal of calls, gates, and the documents that pass them."""
+"""Rewriting by language models: recipes, units, the journal of calls, gates, and the documents that pass them."""
 
-from lakehouse.generate.client import GenerationReport, check_endpoint, generate
-from lakehouse.generate.documents import accepted_documents, rejected_rows
-from lakehouse.generate.endpoint import Endpoint
+from lakehouse.generate.calls.budget import GenerationReport, Limits
+from lakehouse.generate.calls.client import check_endpoint, check_endpoints, generate
+from lakehouse.generate.calls.endpoint import Endpoint
+from lakehouse.generate.documents import Laid
 from lakehouse.generate.errors import GenerationError, RecipeError
-from lakehouse.generate.gates import judge
-from lakehouse.generate.journal import generations_for, missing
-from lakehouse.generate.mock_server import MockModel
+from lakehouse.generate.gates.tools import Tools
+from lakehouse.generate.journal.index import Index
+from lakehouse.generate.journal.recorder import Recorder, spool_folder
+from lakehouse.generate.journal.sharing import Others, export_answers, import_answers
+from lakehouse.generate.mock.server import MockModel
 from lakehouse.generate.recipe import Recipe, load_recipe, recipe_names
-from lakehouse.generate.requests import Request, requests_for
+from lakehouse.generate.requests import Asking, Model, Request
+from lakehouse.generate.rewriting import Rewriting, Run, Survey
+from lakehouse.generate.units import Unit, estimated_tokens, units_of
 
 __all__ = [
+    "Asking",
     "Endpoint",
     "GenerationError",
     "GenerationReport",
+    "Index",
+    "Laid",
+    "Limits",
     "MockModel",
+    "Model",
+    "Others",
     "Recipe",
     "RecipeError",
+    "Recorder",
     "Request",
-    "accepted_documents",
+    "Rewriting",
+    "Run",
+    "Survey",
+    "Tools",
+    "Unit",
     "check_endpoint",
+    "check_endpoints",
+    "estimated_tokens",
+    "export_answers",
     "generate",
-    "generations_for",
-    "judge",
+    "import_answers",
     "load_recipe",
-    "missing",
     "recipe_names",
-    "rejected_rows",
-    "requests_for",
+    "spool_folder",
+    "units_of",
 ]

@@ -35,7 +35,8 @@ def test_every_shipped_recipe_is_valid_names_its_paper_and_carries_its_file_name
 
 def test_a_passage_is_put_into_the_prompt_as_it_is_even_if_it_looks_like_a_template() -> None:
     passage = "{{ 7 * 7 }} {% for x in y %} & < > \u00e9"
-    system, user = load_recipe("rewrite_clearly").messages(passage, "en")
+    recipe = load_recipe("rewrite_clearly")
+    system, user = recipe.messages(recipe.steps[0], {"text": passage})
     assert (system["role"], user["role"]) == ("system", "user")
     assert f"<text>\n{passage}\n</text>" in user["content"]
 
@@ -43,7 +44,7 @@ def test_a_passage_is_put_into_the_prompt_as_it_is_even_if_it_looks_like_a_templ
 def test_a_recipe_of_ones_own_is_read_from_its_path(tmp_path: Path) -> None:
     own = load_recipe(written(tmp_path, ("name: rewrite_clearly", "name: mine")))
     assert own.name == "mine"
-    assert own.sampling.temperature == 0.7
+    assert own.sampling_of(own.steps[0]).temperature == 0.7
 
 
 def test_the_version_follows_the_content_and_nothing_else(tmp_path: Path) -> None:
@@ -64,7 +65,14 @@ def test_the_version_follows_the_content_and_nothing_else(tmp_path: Path) -> Non
         (("gates:", "gate:"), "gate:", "Did you mean 'gates'?"),
         (("  top_p: 0.9\n", ""), "sampling", "key 'sampling.top_p' is missing."),
         (("top_p: 0.9", "top_p: 1.9"), "top_p", "sampling.top_p: Input should be less than or equal to 1."),
-        (("max_chars: 3000", "max_chars: none"), "max_chars", "unit.max_chars: Input should be a valid integer"),
+        (("max_tokens: 750", "max_tokens: none"), "document", "units.document.max_tokens: Input should be a valid integer"),
+        (("document: {max_tokens: 750}", "documents: {}"), "documents", "'units.documents' is unknown. Did you mean 'document'?"),
+        (("  - name: rewrite", "  - name: text"), "- name", "steps.0.name: 'text' is a variable already"),
+        (("    system:", "    sistem:"), "sistem", "key 'steps.0.sistem' is unknown. Did you mean 'system'?"),
+        (("gates:", "layout: {for_each: rewrit}\ngates:"), "layout", "there is no step 'rewrit' before it. Did you mean 'rewrite'?"),
+        (("    user:", "    transform: {reversl: {}}\n    user:"), "transform", "transform 'reversl' is unknown. Did you mean 'reversal'?"),
+        (("    user:", "    transform: {reversal: {}}\n    user:"), "- name", "a step has one of user, completion"),
+        (("    user:", "    answer: choice\n    user:"), "answer", "steps.0.answer: `of` lists what a choice may be"),
         (("{min: 0.5, max: 2.0}", "{min: 2.0, max: 0.5}"), "length_ratio", "min 2 is above max 0.5"),
         (("{{ text }}", "{{ txt }}"), "user", "variable 'txt' is unknown. Did you mean 'text'?"),
         (("{{ text }}", "{{ language }}"), "user", "the template must use {{ text }}"),
@@ -86,7 +94,7 @@ def test_a_mistake_is_reported_with_file_line_and_key(
 
 def test_a_file_that_is_no_recipe_is_one_clear_line(tmp_path: Path) -> None:
     broken = tmp_path / "broken.yaml"
-    broken.write_text("name: x\nunit: {max_chars: 3\n", "utf-8")
+    broken.write_text("name: x\nunits: {document: 3\n", "utf-8")
     with pytest.raises(RecipeError, match=r"broken\.yaml:3: this is not YAML"):
         load_recipe(broken)
     broken.write_text("just words", "utf-8")
