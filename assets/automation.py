@@ -127,8 +127,7 @@ def _planner(
 ) -> Planner:
     assert context.repository_def is not None
     graph = context.repository_def.asset_graph
-    endpoint = language_model.endpoint()
-    return Planner(graph, context.instance, lake, model=endpoint.model if endpoint else None)
+    return Planner(graph, context.instance, lake, models=language_model.models())
 
 
 def _requests(planner: Planner, snapshots: Sequence[str]) -> list[dg.RunRequest]:

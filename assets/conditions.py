@@ -47,9 +47,8 @@ class Plan:
 
     def __init__(self, lake: LakeResource, language_model: LanguageModelResource, view: AssetGraphView) -> None:
         self._lake = lake.open()
-        endpoint = language_model.endpoint()
         self._graph = view.asset_graph
-        self._planner = Planner(self._graph, view.instance, self._lake, model=endpoint.model if endpoint else None)
+        self._planner = Planner(self._graph, view.instance, self._lake, models=language_model.models())
         self._levels = self._planner.levels()
         self._snapshots = self._add_snapshots(view.instance)
         self._under_way = self._being_built(view.instance)

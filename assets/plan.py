@@ -59,16 +59,21 @@ class Planner:
         graph: the asset graph.
         instance: where runs are recorded.
         lake: where the tables are.
-        model: the model that documents can be sent to; None without an endpoint.
+        models: the model that documents can be sent to at each endpoint.
     """
 
     def __init__(
-        self, graph: BaseAssetGraph, instance: dg.DagsterInstance, lake: Lake, *, model: str | None = None
+        self,
+        graph: BaseAssetGraph,
+        instance: dg.DagsterInstance,
+        lake: Lake,
+        *,
+        models: Mapping[str, str] | None = None,
     ) -> None:
         self._graph = graph
         self._instance = instance
         self._lake = lake
-        self._model = model
+        self._models = models or {}
         self._histories: dict[str, list[Commit]] = {}
         self._tags: dict[dg.AssetKey, Mapping[str, Mapping[str, str]]] = {}
 
@@ -163,10 +168,16 @@ class Planner:
         landing = commit.details.get("landing")
         if landing and landing != landing_fingerprint(self._lake, key.path[1], snapshot or ""):
             return "the files in the landing folder changed"
-        if self._model and commit.details.get("model", "") not in ("", self._model):
-            return f"the model is {self._model} now"
-        if self._model and commit.details.get("pending"):
-            return f"{commit.details['pending']} documents wait for the model"
+        return self._waits_for_model(commit)
+
+    def _waits_for_model(self, commit: Commit) -> str | None:
+        """Why calls to models are to be made, if it is so: the model is another, or there are units without an answer."""
+        for name, (asked, *_) in sorted(commit.details.get("models", {}).items()):
+            if asked and self._models.get(name, asked) != asked:
+                return f"the model is {self._models[name]} now"
+        # A limit that stopped the calls stops them until it is raised.
+        if self._models and commit.details.get("pending") and not commit.details.get("stopped_by"):
+            return f"{commit.details['pending']} units wait for the model"
         return None
 
     def _read_parts(self, key: dg.AssetKey, parent: dg.AssetKey, snapshot: str | None) -> list[str | None]:

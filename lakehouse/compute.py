@@ -35,6 +35,9 @@ class Progress:
     def advance(self, task: str, units: int = 1) -> None:
         """More units are done."""
 
+    def note(self, task: str, text: str) -> None:
+        """There is something to say of the run, such as what it has cost so far."""
+
     def finish(self, task: str) -> None:
         """The run is over, whether it succeeded or not."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -64,6 +64,22 @@ def connect_to(lake: Lake, pins: Pins) -> duckdb.DuckDBPyConnection:
     return _with_tables(lake, list(pins), pins, None)
 
 
+def tables_named(query: str) -> list[str]:
+    """The tables of the lake that a query names, sorted.
+
+    Raises:
+        ValueError: it is no SELECT. The message says why.
+    """
+    answer = duckdb.execute("SELECT json_serialize_sql($query)", {"query": query}).fetchone()
+    assert answer is not None
+    parsed = json.loads(answer[0])
+    if parsed.get("error"):
+        raise ValueError(str(parsed.get("error_message")))
+    # A name without a layer is that of a subquery.
+    found = (f"{layer}/{name.replace('__', '/')}" for layer, name in _named(parsed) if layer in schema.LAYERS)
+    return sorted(set(found))
+
+
 def as_of(lake: Lake, table: str, version: int | None = None) -> Pins:
     """The version of each table that one version of `table` was made from, and of the ledgers that belong to them.
 
@@ -114,3 +130,14 @@ def _pinned(lake: Lake, table: str, pin: Pin | None) -> tuple[list[Path], pa.Sch
         files += [file for file in lake.files(table, version=version) if snapshot_of(file) in here]
         wanted = {snapshot: its_version for snapshot, its_version in wanted.items() if snapshot not in here}
     return sorted(files), lake.schema(table, max(pin.values(), default=None))
+
+
+def _named(node: Any) -> Iterator[tuple[str, str]]:
+    """Schema and name of every table in a serialised query."""
+    if isinstance(node, Mapping):
+        if node.get("type") == "BASE_TABLE":
+            yield node["schema_name"], node["table_name"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from _named(part)

@@ -18,7 +18,7 @@ _COLUMNS = {
     "rejects": "doc_id, snapshot, stage, rule, value, threshold, evidence, failed, kept_id, cluster_id, similarity, "
     "parents, url, warc_file, warc_offset, warc_length",
     "filtered": "doc_id, snapshot, parents, url, language, n_words, n_edits, duplicates",
-    "synthetic": "doc_id, snapshot, parents, recipe, model, request_id, depth, length_ratio, copied_share",
+    "synthetic": "doc_id, snapshot, parents, recipe, model, request_id, request_ids, depth, length_ratio, copied_share",
     "generations": "request_id, recipe, model, status, finish_reason, prompt_tokens, completion_tokens, cost_usd, "
     "error",
     "tokens": "doc_id, component, n_tokens",
@@ -28,7 +28,7 @@ _COLUMNS = {
 _DOCUMENTS = """
     CREATE VIEW lineage.documents AS
     SELECT doc_id, parents AS made_from, NULL AS kept_id FROM lineage.filtered
-    UNION ALL SELECT doc_id, list_append(parents, request_id), NULL FROM lineage.synthetic
+    UNION ALL SELECT doc_id, list_concat(parents, coalesce(request_ids, [request_id])), NULL FROM lineage.synthetic
     UNION ALL SELECT doc_id, parents, kept_id FROM lineage.rejects
 """
 _PLACES = """
@@ -89,7 +89,8 @@ _FOUND = """
         FROM lineage.mixtures WHERE doc_id IN (SELECT id FROM wanted)
         UNION ALL BY NAME
         SELECT
-            "table", doc_id AS id, 'synthetic' AS what, 3 AS rank, list_append(parents, request_id) AS made_from,
+            "table", doc_id AS id, 'synthetic' AS what, 3 AS rank,
+            list_concat(parents, coalesce(request_ids, [request_id])) AS made_from,
             json_object('snapshot', snapshot, 'recipe', recipe, 'model', model, 'depth', depth,
                 'length_ratio', length_ratio, 'copied_share', copied_share) AS facts,
         FROM lineage.synthetic WHERE doc_id IN (SELECT id FROM wanted)

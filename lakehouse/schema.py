@@ -115,6 +115,7 @@ FILTERED = pa.schema(
         pa.field("duplicates", pa.int64(), nullable=False),  # copies that this row stands for, itself included
         pa.field("hosts", pa.list_(pa.string())),  # of those copies, where there are several
         pa.field("fetched_at", UTC_TIME),
+        pa.field("depth", pa.int64()),  # of text that a model wrote: 1 for a rewrite, 2 for a rewrite of a rewrite
     ]
 )
 
@@ -137,6 +138,7 @@ GENERATIONS = pa.schema(
         pa.field("snapshot", pa.string(), nullable=False),
         pa.field("recipe", pa.string(), nullable=False),
         pa.field("recipe_version", pa.string(), nullable=False),
+        pa.field("step", pa.string()),  # of the recipe
         pa.field("model", pa.string(), nullable=False),
         pa.field("params_hash", pa.string(), nullable=False),
         pa.field("prompt_hash", pa.string(), nullable=False),
@@ -147,10 +149,32 @@ GENERATIONS = pa.schema(
         pa.field("completion_tokens", pa.int64()),
         pa.field("cost_usd", pa.decimal128(18, 9)),
         pa.field("latency_ms", pa.float64()),
+        pa.field("tries", pa.int64()),
         pa.field("error", pa.string()),
+        pa.field("reused_from", pa.string()),  # the journal that has paid for the answer; null: this one
         pa.field("created_at", UTC_TIME, nullable=False),
     ]
 )
+
+GATE_MEASURES = [
+    pa.field("language_kept", pa.float64()),  # 1: the language is the one that it has to be, 0: it is another
+    pa.field("length_ratio", pa.float64()),  # characters of the output per character of what it was made from
+    pa.field("copied_share", pa.float64()),  # share of the output's word 5-grams that stand there
+    pa.field("ngram_similarity", pa.float64()),
+    pa.field("embedding_similarity", pa.float64()),  # cosine
+    pa.field("numbers_kept", pa.float64()),
+    pa.field("numbers_added", pa.float64()),
+    pa.field("names_kept", pa.float64()),
+    pa.field("structure_kept", pa.float64()),
+    pa.field("repetition", pa.float64()),
+    pa.field("quality", pa.float64()),
+    pa.field("round_trip", pa.float64()),
+    pa.field("judge", pa.float64()),
+    pa.field("compiles", pa.float64()),  # 1 or 0
+    pa.field("lint", pa.float64()),  # 0..10
+    pa.field("words", pa.float64()),
+]
+"""What gates measure of an output; null where a recipe has no such gate."""
 
 SYNTHETIC = pa.schema(
     [
@@ -158,11 +182,48 @@ SYNTHETIC = pa.schema(
         *LANGUAGE_COLUMNS,
         pa.field("recipe", pa.string(), nullable=False),
         pa.field("recipe_version", pa.string(), nullable=False),
-        pa.field("model", pa.string(), nullable=False),
-        pa.field("request_id", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),  # "none" where no model wrote it
+        pa.field("request_id", pa.string(), nullable=False),  # the last call that it is made from; "" without any
+        pa.field("request_ids", pa.list_(pa.string())),  # all of them
         pa.field("depth", pa.int64(), nullable=False),  # 1: a rewrite; 2: a rewrite of a rewrite
-        pa.field("length_ratio", pa.float64()),  # characters of the rewrite per character of its anchor
-        pa.field("copied_share", pa.float64()),  # share of the rewrite's word 5-grams that stand in the anchor
+        pa.field("outputs", pa.int64()),  # how many it is made of
+        pa.field("attributes", pa.string()),  # JSON: what was drawn, and the values that the recipe keeps
+        pa.field("programs", pa.list_(pa.string())),  # that edited the anchor
+        pa.field("edits", EDITS),  # in characters of the anchor's text
+        *GATE_MEASURES,  # the mean of its outputs
+    ]
+)
+
+JUDGEMENTS = pa.schema(
+    [
+        pa.field("unit_id", pa.string(), nullable=False),  # of the output; doc_id in the reject ledger
+        pa.field("doc_id", pa.string()),  # of the synthetic document that it is part of
+        pa.field("snapshot", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("parents", pa.list_(pa.string()), nullable=False),  # the anchors
+        pa.field("recipe", pa.string(), nullable=False),
+        pa.field("recipe_version", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("request_ids", pa.list_(pa.string()), nullable=False),
+        pa.field("n_chars", pa.int64(), nullable=False),
+        pa.field("accepted", pa.bool_(), nullable=False),
+        pa.field("gate", pa.string()),  # the first that failed
+        pa.field("value", pa.float64()),
+        pa.field("threshold", pa.float64()),
+        pa.field("evidence", pa.string()),
+        pa.field("failed", pa.list_(pa.string()), nullable=False),  # every gate that failed
+        *GATE_MEASURES,
+    ]
+)
+"""Every output of a synthetic set, accepted or not, with what its gates measured."""
+
+DIVERSITY = pa.schema(
+    [
+        pa.field("snapshot", pa.string(), nullable=False),
+        pa.field("recipe", pa.string(), nullable=False),
+        pa.field("side", pa.string(), nullable=False),  # synthetic or anchors
+        pa.field("measure", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
     ]
 )
 
@@ -279,6 +340,8 @@ LAYERS = {
     "rejects": Layer(REJECTS, BY_SNAPSHOT, "the reject ledger: what was dropped, where, by which rule"),
     "generations": Layer(GENERATIONS, (), "the journal of model calls"),
     "synthetic": Layer(SYNTHETIC, BY_SNAPSHOT, "accepted generated documents"),
+    "judgements": Layer(JUDGEMENTS, BY_SNAPSHOT, "what gates measured of each output of a model"),
+    "diversity": Layer(DIVERSITY, BY_SNAPSHOT, "how varied synthetic texts are, beside their anchors"),
     "classifiers": Layer(CLASSIFIERS, (), "trained classifiers of texts, one row each"),
     "examples": Layer(EXAMPLES, (), "what classifiers were trained and judged on"),
     "tokenizers": Layer(TOKENIZERS, (), "tokenizer definitions"),

@@ -33,7 +33,7 @@ import yaml  # type: ignore[import-untyped]
 from archives import REPOSITORY, article_page, small_web, write_archive
 from invariants import lost_versions, manifest, violations
 
-from lakehouse.generate.mock_server import MODEL, MockModel
+from lakehouse.generate.mock.server import MODEL, MockModel
 from lakehouse.lake import Lake
 from lakehouse.shard.tokenizer import END_OF_DOCUMENT
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import polars as pl
 
 from lakehouse import schema
-from lakehouse.connection import connect_to
+from lakehouse.connection import connect_to, tables_named
 from lakehouse.data_files import read_batches
 from lakehouse.lake import Lake, LakeError
 from lakehouse.train import TrainingError, read_texts
 
 _TABLE = re.compile(r"([a-z]+)/[a-z][a-z0-9_]*")
 _BATCH_ROWS = 1_024
-_AS_JSON = "SELECT json_serialize_sql($query)"
 
 
 @dataclass(frozen=True)
@@ -115,23 +112,10 @@ def _frame(texts: pl.Series, source: str) -> pl.DataFrame:
 
 def _tables_of(query: str) -> list[str]:
     """The tables that a query names, in order."""
-    answer = duckdb.execute(_AS_JSON, {"query": query}).fetchone()
-    assert answer is not None
-    parsed = json.loads(answer[0])
-    if parsed.get("error"):
-        raise TrainingError(f"the query {query!r} is no SELECT: {parsed.get('error_message')}")
-    # A name without a layer is that of a subquery.
-    found = [f"{layer}/{name.replace('__', '/')}" for layer, name in _named(parsed) if layer in schema.LAYERS]
+    try:
+        found = tables_named(query)
+    except ValueError as error:
+        raise TrainingError(f"the query {query!r} is no SELECT: {error}") from None
     if not found:
         raise TrainingError(f"the query {query!r} names no table of the lake, such as filtered.web_clean.")
-    return sorted(set(found))
-
-
-def _named(node: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(node, Mapping):
-        if node.get("type") == "BASE_TABLE":
-            yield node["schema_name"], node["table_name"]
-        node = list(node.values())
-    if isinstance(node, list):
-        for part in node:
-            yield from _named(part)
+    return found

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from assets.column_lineage import columns_of
 from assets.filtered.work import Outcome
 from assets.materialization import table_metadata
 from assets.plots import bars
@@ -44,7 +45,9 @@ def cluster_metadata(
     largest = sizes.head(_SHOWN)
     wanted = pl.concat([largest["kept_id"], largest["sample"]])
     found = lake.scan(source, version=version, snapshot=snapshot).filter(pl.col("doc_id").is_in(wanted.implode()))
-    texts = found.select("doc_id", "url", text=pl.col("text").str.slice(0, _SAMPLE)).collect()
+    # What a model wrote has no address.
+    url = pl.col("url") if "url" in columns_of(source) else pl.lit(None, pl.String).alias("url")
+    texts = found.select("doc_id", url, text=pl.col("text").str.slice(0, _SAMPLE)).collect()
     by_id = {doc_id: (url, text) for doc_id, url, text in texts.iter_rows()}
     rows = [
         {

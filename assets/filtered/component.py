@@ -30,6 +30,7 @@ from assets.materialization import (
 )
 from assets.plots import histograms, waterfall
 from assets.raw.component import RawSource
+from assets.synthetic.component import SyntheticSet
 from assets.unchanged import already_made
 from lakehouse import annotate, schema, select
 from lakehouse.annotate import Annotator
@@ -39,6 +40,7 @@ from lakehouse.select import Edits, Measured, Rule
 from resources import ComputeResource, LakeResource
 
 _CODE = "3"
+_SOURCES = ("raw", "filtered", "synthetic")
 
 
 class Languages(Attributes):
@@ -87,8 +89,8 @@ class FilteredSet(Attributes, dg.Component):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The set's asset, that of its control, and those of its annotations."""
         schema.check_name(self.name, "filtered set")
-        if self.source.split("/")[0] not in ("raw", "filtered"):
-            raise select.RuleError(f"filtered/{self.name}: source {self.source!r} is neither raw/… nor filtered/….")
+        if self.source.split("/")[0] not in _SOURCES:
+            raise select.RuleError(f"filtered/{self.name}: source {self.source!r} is none of {'/…, '.join(_SOURCES)}/….")
         check_alarms(self.alarms)
         annotators = _annotators(self.source, context)
         measured = _measured(self.source, annotators)
@@ -131,8 +133,8 @@ def _annotators(source: str, context: dg.ComponentLoadContext | None) -> list[An
     """The annotators of `source`, as its block declares them."""
     if context is None:
         return []
-    kind = RawSource if source.startswith("raw/") else FilteredSet
-    blocks: Sequence[Any] = context.component_tree.get_all_components(kind)
+    kinds = {"raw": RawSource, "filtered": FilteredSet, "synthetic": SyntheticSet}
+    blocks: Sequence[Any] = context.component_tree.get_all_components(kinds[source.split("/")[0]])
     declared = [one for block in blocks if block.name == source.split("/")[1] for one in block.annotators]
     return [annotate.annotator(one) for one in declared]
 

@@ -122,6 +122,8 @@ def measured_documents(
     """
     wanted = [*_NARROW, *(column.name for column in columns if column.annotator is None)]
     narrow = [name for name in dict.fromkeys(wanted) if name in source.names]
+    # What a model wrote has no place in an archive.
+    nowhere = [pl.lit(None, schema.empty(schema.RAW).schema[name]).alias(name) for name in _ORIGIN if name not in narrow]
     values = {
         annotator: [pl.col(one.name).alias(one.qualified) for one in columns if one.annotator == annotator]
         for annotator in annotations
@@ -129,6 +131,7 @@ def measured_documents(
 
     def of(documents: pl.DataFrame, ordinal: int) -> pl.DataFrame:
         ids = documents["doc_id"]
+        documents = documents.with_columns(nowhere)
         return pl.concat(
             [documents, *(one.of(ids, ordinal, values[name]) for name, one in annotations.items())], how="horizontal"
         )

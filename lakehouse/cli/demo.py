@@ -76,7 +76,7 @@ def _stand_in_model() -> Iterator[None]:
     if os.environ.get("LAKEHOUSE_MODEL_URL"):
         yield
         return
-    from lakehouse.generate.mock_server import MODEL, MockModel
+    from lakehouse.generate.mock.server import MODEL, MockModel
 
     with MockModel() as server:
         os.environ |= {"LAKEHOUSE_MODEL_URL": server.base_url, "LAKEHOUSE_MODEL": MODEL}
@@ -87,7 +87,7 @@ def _stand_in_model() -> Iterator[None]:
 
 
 def _summary(lake: Lake, seconds: float) -> None:
-    from lakehouse.generate.mock_server import MODEL
+    from lakehouse.generate.mock.server import MODEL
 
     console.print()
     console.print(_waterfall(lake))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import shutil
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 
 from lakehouse.cli.runs import BuildError, load_definitions
 from lakehouse.compute import available_workers
-from lakehouse.generate import GenerationError, check_endpoint
+from lakehouse.generate import GenerationError, check_endpoints
 from lakehouse.lake import Lake
 from resources.language_model import from_environment
 
@@ -88,12 +87,12 @@ def _tables(lake: Lake) -> Finding:
 
 
 def _endpoint() -> Finding:
-    if not os.environ.get("LAKEHOUSE_MODEL_URL"):
-        return Finding("Model endpoint", True, "not set (LAKEHOUSE_MODEL_URL): documents wait to be rewritten")
     try:
-        endpoint = from_environment().endpoint()
-        assert endpoint is not None
-        check_endpoint(endpoint)
+        endpoints = from_environment().endpoints()
+        check_endpoints(endpoints)
     except GenerationError as error:
         return Finding("Model endpoint", False, str(error))
-    return Finding("Model endpoint", True, f"{endpoint.model} at {endpoint.base_url}")
+    if not endpoints:
+        return Finding("Model endpoint", True, "not set (LAKEHOUSE_MODEL_URL): documents wait to be rewritten")
+    found = [f"{name}: {one.model} at {', '.join(one.base_urls)}" for name, one in endpoints.items()]
+    return Finding("Model endpoint", True, "; ".join(found))

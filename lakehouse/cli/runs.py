@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import re
 import shutil
 import time
@@ -29,6 +28,7 @@ from lakehouse.commits import Commit
 from lakehouse.compute import reporting_to
 from lakehouse.lake import Lake
 from resources import notify
+from resources.language_model import from_environment
 from resources.notify import Failure
 
 _Place = tuple[dg.AssetKey, str | None]  # an asset, for one snapshot or for all
@@ -163,8 +163,7 @@ class Builder:
         return self._planner().states(self.select(None), self.snapshots(snapshot))
 
     def _planner(self) -> Planner:
-        model = os.environ.get("LAKEHOUSE_MODEL") if os.environ.get("LAKEHOUSE_MODEL_URL") else None
-        return Planner(self._graph, self._instance, self.lake, model=model)
+        return Planner(self._graph, self._instance, self.lake, models=from_environment().models())
 
     def _refuse_full_disk(self) -> None:
         if self._free_bytes() < _SPARE_BYTES:
@@ -336,9 +335,12 @@ def _show_materialization(event: dg.DagsterEvent, snapshot: str | None) -> None:
     console.print(f"  [green]✓[/] {name}{padding}{counted}  {place}", soft_wrap=True)
     pending = data.metadata.get("pending")
     if pending is not None and pending.value:
-        has_endpoint = os.environ.get("LAKEHOUSE_MODEL_URL")
+        stopped = data.metadata.get("stopped_by")
+        has_endpoint = from_environment().endpoints()
         why = "Calls failed" if has_endpoint else "No model endpoint is set (LAKEHOUSE_MODEL_URL, LAKEHOUSE_MODEL)"
-        console.print(f"    [yellow]{why}: documents that wait: {pending.value}; the rest goes on.[/]", soft_wrap=True)
+        if stopped is not None:
+            why = f"{stopped.value} is reached (raise it in defs.yaml to go on)"
+        console.print(f"    [yellow]{why}: units that wait: {pending.value}; the rest goes on.[/]", soft_wrap=True)
 
 
 def _with_key_prefix(selection: str) -> str:

@@ -39,6 +39,7 @@ class ProgressBars(Progress):
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
             console=errors,
             transient=True,
             disable=not errors.is_terminal,
@@ -54,11 +55,15 @@ class ProgressBars(Progress):
 
     def start(self, task: str, total: int) -> None:
         """Show a bar for `task`."""
-        self._tasks[task] = self._bars.add_task(escape(task), total=total)
+        self._tasks[task] = self._bars.add_task(escape(task), total=total, note="")
 
     def advance(self, task: str, units: int = 1) -> None:
         """Move the bar of `task`."""
         self._bars.advance(self._tasks[task], units)
+
+    def note(self, task: str, text: str) -> None:
+        """Show a few words behind the bar of `task`."""
+        self._bars.update(self._tasks[task], note=escape(text))
 
     def finish(self, task: str) -> None:
         """Take the bar of `task` away."""

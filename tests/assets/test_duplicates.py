@@ -25,7 +25,7 @@ from assets.raw.component import RawSource
 from lakehouse.cli.failures import IncompleteBuildError
 from lakehouse.cli.instance import open_instance
 from lakehouse.cli.runs import Built
-from lakehouse.generate.mock_server import MODEL, MockModel
+from lakehouse.generate.mock.server import MODEL, MockModel
 from lakehouse.lake import Lake
 from lakehouse.select import RuleError
 

@@ -16,7 +16,7 @@ from lakehouse.cli.instance import open_instance
 from lakehouse.cli.runs import Builder, BuildError
 from lakehouse.crawl import FetchedPage, read_record
 from lakehouse.generate import RecipeError
-from lakehouse.generate.mock_server import MODEL, MockModel
+from lakehouse.generate.mock.server import MODEL, MockModel
 from lakehouse.lake import Lake
 
 SHARDS = "+shards/main"  # everything but the statistics, which take longest

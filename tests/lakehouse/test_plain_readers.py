@@ -21,7 +21,7 @@ from archives import small_web, write_archive
 from deltalake import DeltaTable
 from lakes import build
 
-from lakehouse.generate.mock_server import MODEL, MockModel
+from lakehouse.generate.mock.server import MODEL, MockModel
 from lakehouse.lake import Lake
 from lakehouse.views import literal
 

@@ -19,7 +19,7 @@ from openai import OpenAI
 from lakehouse.annotate import AnnotatorError, annotate, annotator, embedding_server
 from lakehouse.annotate.embedding import ENDPOINT_VARIABLES
 from lakehouse.annotate.word_vectors import check_word_vectors
-from lakehouse.generate.mock_server import MODEL, Faults, MockModel
+from lakehouse.generate.mock.server import MODEL, Faults, MockModel
 
 BRIDGE = "The bridge, which many people use, was built in 1901. It has two large arches and a small tower."
 BRIDGE_AGAIN = "Built in 1901, the bridge has two large arches and a small tower, and many people use it."

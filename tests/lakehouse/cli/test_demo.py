@@ -14,7 +14,7 @@ import pytest
 from archives import REPOSITORY, WebPage, article_page, write_archive
 from lakes import build, rows
 
-from lakehouse.generate.mock_server import MODEL, MockModel
+from lakehouse.generate.mock.server import MODEL, MockModel
 from lakehouse.lake import Lake
 
 COOKBOOK = REPOSITORY / "docs" / "sql.md"

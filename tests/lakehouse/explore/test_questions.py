@@ -10,7 +10,7 @@ from lakes import build
 
 from lakehouse.explore import Explorer, QueryError
 from lakehouse.explore.questions import Score
-from lakehouse.generate.mock_server import MODEL, MockModel
+from lakehouse.generate.mock.server import MODEL, MockModel
 from lakehouse.lake import Lake
 
 WORDS = Score("annotations/web/gopher_quality", "n_words", "raw/web")

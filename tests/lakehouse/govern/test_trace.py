@@ -12,7 +12,7 @@ from lakes import build, rows
 
 from lakehouse import govern
 from lakehouse.commits import Origin
-from lakehouse.generate.mock_server import MODEL, MockModel
+from lakehouse.generate.mock.server import MODEL, MockModel
 from lakehouse.lake import Lake
 
 LATE = "http://late.test/5.html"  # in the second snapshot; the text is that of news.test/5.html in the first
