@@ -6,6 +6,7 @@ staleness is not (it calls an asset with 100 upstream partitions or more fresh, 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -134,7 +135,7 @@ class Planner:
             )
         ]
         landing = landing_fingerprint(self._lake, key.path[1], snapshot or "") if key.path[0] == "raw" else ""
-        return hash_of(node.code_version or "", landing, self._model or "", *read)
+        return hash_of(node.code_version or "", landing, json.dumps(self._models, sort_keys=True), *read)
 
     def _reason(
         self,
@@ -171,7 +172,7 @@ class Planner:
         return self._waits_for_model(commit)
 
     def _waits_for_model(self, commit: Commit) -> str | None:
-        """Why calls to models are to be made, if it is so: the model is another, or there are units without an answer."""
+        """Why calls to models are to be made, if so: the model is another, or there are units without an answer."""
         for name, (asked, *_) in sorted(commit.details.get("models", {}).items()):
             if asked and self._models.get(name, asked) != asked:
                 return f"the model is {self._models[name]} now"

@@ -14,13 +14,17 @@ from lakehouse.cli import (
     dedup,
     demo,
     docs,
+    estimate,
     explore,
     files,
     fit,
+    journal,
     lineage,
     look,
     maintain,
     query,
+    recipes,
+    rewrite,
     serve,
     train,
     versions,
@@ -35,7 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for module in (
-    demo, build, look, query, explore, docs, lineage, versions, maintain, fit, train, audit, files, dedup, serve
+    demo, build, look, query, explore, docs, lineage, versions, maintain, fit, train, audit, files, dedup,
+    rewrite, recipes, estimate, journal, serve
 ):  # fmt: skip
     module.add_to(app)
 

@@ -103,7 +103,7 @@ def _violation(value: Any, schema: dict[str, Any]) -> Any:
 
     try:
         return next(_validator(json.dumps(schema, sort_keys=True)).iter_errors(value), None)
-    except (Unresolvable, re.error) as error:
+    except Unresolvable as error:
         raise GenerationError(f"the recipe's `schema` cannot be used: {str(error)[:200]}.") from None
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from lakehouse import identity
 from lakehouse.generate import combinations
 from lakehouse.generate.journal.index import Answered
+from lakehouse.generate.journal.keys import key_of
 from lakehouse.generate.requests import Asking, Request
 from lakehouse.generate.sections import OF_THE_UNIT, Step, variables_of
 from lakehouse.generate.units import Unit, unit_id
@@ -86,7 +87,7 @@ def replay(
     """
     steps = list(asking.recipe.steps)
     across = [place for place, step in enumerate(steps) if step.combine and step.combine.across == "set"]
-    states = (_begun(units, asking, refused) for units in chunks)
+    states: Iterator[list[State]] = (_begun(units, asking, refused) for units in chunks)
     for place in across:
         before, combined = steps[:place], steps[place]
         states = _across(_stepped(states, before, asking, find), combined, asking)
@@ -95,14 +96,22 @@ def replay(
     return _stepped(states, steps, asking, find)
 
 
-def to_call(states: Iterable[Sequence[State]], asked: set[int]) -> Iterator[Request]:
+class Asked(Protocol):
+    """Requests that were asked before, by their keys: a set, or `Keys` where there may be millions."""
+
+    def __contains__(self, key: object, /) -> bool: ...
+
+    def add(self, key: int, /) -> None:
+        """Note one more."""
+
+
+def to_call(states: Iterable[Sequence[State]], asked: Asked) -> Iterator[Request]:
     """The requests that have no good answer, each once; `asked` keeps what was asked before and grows."""
     for chunk in states:
         for state in chunk:
             request = state.waiting or state.again
             if request is not None:
-                # The whole identifier would take four times the memory.
-                key = int(request.request_id[:15], 16)
+                key = key_of(request.request_id)
                 if key not in asked:
                     asked.add(key)
                     yield request
@@ -135,9 +144,7 @@ def _draw(values: Sequence[str] | dict[str, float], key: int) -> str:
     return value
 
 
-def _stepped(
-    chunks: Iterable[list[State]], steps: Sequence[Step], asking: Asking, find: Find
-) -> Iterator[list[State]]:
+def _stepped(chunks: Iterable[list[State]], steps: Sequence[Step], asking: Asking, find: Find) -> Iterator[list[State]]:
     for chunk in chunks:
         states = chunk
         for step in steps:
@@ -175,9 +182,7 @@ def _ask(states: Sequence[State], step: Step, asking: Asking, find: Find) -> Non
     from lakehouse.generate.answers import AnswerError, parse
 
     needed = frozenset().union(*(variables_of(template) for template in step.templates))
-    requests = [
-        asking.request(step, state.unit, _variables(state, needed, asking), state.sample) for state in states
-    ]
+    requests = [asking.request(step, state.unit, _variables(state, needed, asking), state.sample) for state in states]
     answers = find([request.request_id for request in requests])
     for state, request in zip(states, requests, strict=True):
         answered = answers.get(request.request_id)
@@ -193,10 +198,16 @@ def _ask(states: Sequence[State], step: Step, asking: Asking, find: Find) -> Non
                 state.again = request
         else:
             try:
-                state.values[step.name] = parse(step.answer, answered.response or "", state.unit.text)
+                value = parse(step.answer, answered.response or "", state.unit.text)
             except AnswerError as error:
                 is_empty = not (answered.response or "").strip()
                 state.failure = Failure("empty" if is_empty else "answer", f"{step.name}: {error}")
+                continue
+            if value == "":
+                # Further steps would ask about nothing, and two empty answers agree with each other.
+                state.failure = Failure("empty", step.name)
+            else:
+                state.values[step.name] = value
 
 
 def _transform(states: Sequence[State], step: Step, seed: int) -> None:

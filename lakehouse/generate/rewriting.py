@@ -17,6 +17,7 @@ from lakehouse.generate.documents import Laid, lay_out, settled
 from lakehouse.generate.gates.openings import Openings, collapsed
 from lakehouse.generate.gates.tools import Tools
 from lakehouse.generate.journal.index import Index
+from lakehouse.generate.journal.keys import Keys
 from lakehouse.generate.journal.recorder import Recorder
 from lakehouse.generate.journal.sharing import Others
 from lakehouse.generate.outputs import judged_outputs, refusals
@@ -80,10 +81,10 @@ class Rewriting:
         refused = partial(refusals, recipe=self.asking.recipe, tools=self.tools)
         return replay(self.units(), self.asking, self.index.find, refused=refused)
 
-    def survey(self, asked: set[int] | None = None) -> Survey:
+    def survey(self, asked: Keys | None = None) -> Survey:
         """Count what is still to be asked, except what was asked before in this run."""
         units = waiting = requests = tokens = 0
-        seen = set(asked or ())
+        seen = asked.copy() if asked else Keys()
         for states in self.states():
             units += len(states)
             waiting += sum((state.waiting or state.again) is not None for state in states)
@@ -115,7 +116,7 @@ class Rewriting:
         Raises:
             GenerationError: too many calls failed. What was answered is in the journal.
         """
-        run, asked = Run(), set[int]()
+        run, asked = Run(), Keys()
         while True:
             survey = self.survey(asked)
             run.waiting = survey.waiting
@@ -163,7 +164,7 @@ class Rewriting:
             if ready:
                 yield ready, judged_outputs(ready, recipe, self.tools)
 
-    def _requests(self, asked: set[int], others: Others, recorder: Recorder, run: Run) -> Iterator[Request]:
+    def _requests(self, asked: Keys, others: Others, recorder: Recorder, run: Run) -> Iterator[Request]:
         """The requests of this pass. Answers that other journals have are taken from there."""
         for some in _batched(to_call(self.states(), asked)):
             rows = others.reused(some)

@@ -122,6 +122,13 @@ class Answer(Section):
             raise ValueError("`of` lists what a choice may be, and only that")
         if (self.form == "json") != (self.json_schema is not None):
             raise ValueError("`schema` says what JSON is expected, and only that")
+        if self.json_schema is not None:
+            from jsonschema import Draft202012Validator, SchemaError
+
+            try:
+                Draft202012Validator.check_schema(self.json_schema)
+            except SchemaError as error:
+                raise ValueError(f"`schema` is no JSON schema: {error.message[:200]}") from None
         return self
 
 

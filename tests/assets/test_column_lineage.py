@@ -127,4 +127,5 @@ def test_a_build_records_the_lineage_of_what_it_made(tmp_path: Path) -> None:
 
         assert origins(recorded("filtered/web_clean"), "url") == {"raw/web.url"}
         rules = origins(recorded("stats/waterfall"), "rule")
-        assert rules == {"rejects/web.rule", "rejects/web_clean.rule", "rejects/web_rewritten.rule"}
+        ledgers = ("web", "web_clean", "web_recycled", "web_rewritten")
+        assert rules == {f"rejects/{ledger}.rule" for ledger in ledgers}

@@ -113,7 +113,8 @@ def test_an_address_leads_to_its_row_or_to_why_there_is_none(lake: Lake) -> None
 
 def test_synthetic_rows_name_their_anchor_and_their_model(lake: Lake) -> None:
     query = """
-        SELECT count(*), count(DISTINCT anchor.doc_id), any_value(synthetic.model), min(depth), max(depth)
+        SELECT count(*), count(DISTINCT anchor.doc_id), any_value(synthetic.model),
+            min(synthetic.depth), max(synthetic.depth)
         FROM synthetic.web_rewritten AS synthetic
         JOIN filtered.web_clean AS anchor ON synthetic.parents = [anchor.doc_id]
     """
@@ -126,12 +127,12 @@ def test_synthetic_rows_name_their_anchor_and_their_model(lake: Lake) -> None:
 
 
 def test_dropped_documents_can_be_rewritten_too(lake: Lake) -> None:
-    choice = Choice("rejects/web_clean", "raw/web", "rule LIKE 'gopher%'", None, 0)
+    choice = Choice("rejects/web_clean", "raw/web", "rule LIKE 'gopher%'")
     inputs = {table: lake.version(table) for table in ("rejects/web_clean", "raw/web")}
     (batch,) = choice.read(lake, inputs, "2026-01")
     assert batch["text"].to_list() == ["The end of the story is here."]
-    with pytest.raises(RecipeError, match="where: 'rulee = 1' is no condition on rejects/web_clean"):
-        list(Choice("rejects/web_clean", "raw/web", "rulee = 1", None, 0).read(lake, inputs, "2026-01"))
+    with pytest.raises(RecipeError, match="the conditions on rejects/web_clean cannot be answered: .*rulee"):
+        list(Choice("rejects/web_clean", "raw/web", "rulee = 1").read(lake, inputs, "2026-01"))
 
 
 def test_every_step_is_in_dagster_with_its_commit_its_counts_and_its_plot(lake: Lake) -> None:

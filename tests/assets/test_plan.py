@@ -36,10 +36,10 @@ def planner(lake: Lake, definitions: dg.Definitions | None = None) -> Iterator[P
 def stale(
     lake: Lake, snapshots: list[str], definitions: dg.Definitions | None = None
 ) -> dict[tuple[str, str | None], str]:
-    """Why each table is not up to date; the statistics, which these lakes have not built, are left out."""
+    """Why each table is not up to date; what is no part of the shards, and so not built, is left out."""
     with planner(lake, definitions) as plan:
-        keys = plan.assets()
-        states = plan.states([key for key in keys if key.path[0] != "stats"], snapshots)
+        keys = [key for key in plan.assets() if key.path[0] != "stats" and key.path[1] not in ("rewire", "web_recycled")]
+        states = plan.states(keys, snapshots)
     return {(state.table, state.snapshot): state.reason for state in states if state.reason}
 
 

@@ -82,7 +82,14 @@ def build_lake(root: Path) -> Lake:
         "created_at": datetime(2026, 1, 1, tzinfo=UTC),
     }
     answered = call | {"status": "ok", "completion_tokens": 5, "cost_usd": Decimal("0.000000001")}
-    write(lake, "generations/rewrite", [answered, answered, call | {"status": "error"}])
+    calls = [answered | {"request_id": "q1"}, answered | {"request_id": "q2"}, call | {"status": "error"}]
+    write(lake, "generations/rewrite", calls)
+    judged = {"recipe": "rewrite", "model": "scripted", "n_chars": 7}
+    outputs = [
+        judged | {"unit_id": "s1", "accepted": True, "request_ids": ["q1", "q2"]},
+        judged | {"unit_id": "s2", "accepted": False, "request_ids": ["q2"]},
+    ]
+    write(lake, "judgements/web_rewritten", outputs, JANUARY)
     write(lake, "rejects/web_rewritten", [drop("s2", "gate", "length")], JANUARY)
     write(
         lake,
@@ -196,11 +203,19 @@ def test_shards_and_model_calls_are_summed_up(built: Any) -> None:
     assert mart(built[0], "model_calls", *columns) == [("rewrite", "scripted", 3, 2, 1, 30, 10, Decimal("2e-9"))]
 
 
+def test_what_outputs_cost_counts_a_call_once(built: Any) -> None:
+    columns = ["table", "outputs", "accepted", "accept_rate", "accepted_chars", "calls", "completion_tokens", "cost_usd"]
+    # q2 went into both outputs.
+    assert mart(built[0], "rewrites", *columns) == [
+        ("synthetic/web_rewritten", 2, 1, 0.5, 7, 2, 10, Decimal("2e-9"))
+    ]
+
+
 def test_each_mart_is_an_asset_with_columns_checks_and_a_version_that_names_what_it_read(built: Any) -> None:
     lake, result = built
     assert result.success
     tables = {"/".join(event.asset_key.path): event for event in result.get_asset_materialization_events()}
-    marts = {"documents", "waterfall", "balance", "mixture_balance", "shard_fill", "model_calls"}
+    marts = {"documents", "waterfall", "balance", "mixture_balance", "shard_fill", "model_calls", "synthetic_share", "rewrites"}
     assert set(tables) == {f"stats/{name}" for name in marts}
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
     assert checks.pop("nothing_is_lost")
@@ -261,7 +276,10 @@ def test_an_empty_lake_has_empty_statistics(tmp_path: Path) -> None:
     assert run(lake).success
     assert {table: lake.scan(table).collect().height for table in lake.tables()} == {
         f"stats/{name}": 0
-        for name in ("balance", "documents", "mixture_balance", "model_calls", "shard_fill", "waterfall")
+        for name in (
+            "balance", "documents", "mixture_balance", "model_calls", "rewrites", "shard_fill", "synthetic_share",
+            "waterfall",
+        )
     }
 
 

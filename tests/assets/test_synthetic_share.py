@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import polars as pl
 import pytest
-from lakes import definitions_of, environment
+from lakes import definitions_of, environment, write
 
 from assets.materialization import asset_key
 from assets.mixtures.component import ComponentOf, Mixture, Tokenizer
 from assets.mixtures.synthetic import CHECK, SyntheticText
 from assets.stats import project
 from assets.stats.component import Statistics
-from lakehouse import schema, shard
+from lakehouse import shard
 from lakehouse.cli.instance import open_instance
-from lakehouse.commits import Origin
 from lakehouse.lake import Lake, LakeError
 from resources import LakeResource
 
@@ -44,19 +42,6 @@ def document(doc_id: str, tokens: int, *parents: str, **columns: Any) -> Row:
 
 def rewrite(doc_id: str, tokens: int, recipe: str, model: str, depth: int) -> Row:
     return document(doc_id, tokens, "anchor", recipe=recipe, model=model, depth=depth)
-
-
-def write(lake: Lake, table: str, rows: list[Row], snapshot: str | None, **inputs: int) -> None:
-    """Make these the rows of a snapshot; the names of inputs have `__` for `/`."""
-    layer = schema.layer_of(table).schema
-    assert layer is not None
-    filler: dict[Any, Any] = {pl.String: "", pl.Int64: 1, pl.List: []}
-    types = schema.empty(layer).schema
-    required = {field.name: filler.get(types[field.name].base_type()) for field in layer if not field.nullable}
-    full = [{"text_id": row["doc_id"]} | row | ({"snapshot": snapshot} if snapshot else {}) for row in rows]
-    frame = pl.DataFrame([{name: row.get(name, required.get(name)) for name in types} for row in full], schema=types)
-    made_from = {name.replace("__", "/"): version for name, version in inputs.items()}
-    lake.replace_frame(table, frame, Origin(asset=table, inputs=made_from), snapshot=snapshot)
 
 
 def fill(lake: Lake) -> None:

@@ -88,10 +88,12 @@ def answer_of(body: Any, form: str) -> Answer:
     )
 
 
-def answered_row(request: Request, endpoint: Endpoint, answer: Answer, latency_ms: float | None) -> Row:
+def answered_row(
+    request: Request, endpoint: Endpoint, answer: Answer, latency_ms: float | None, tries: int = 1
+) -> Row:
     """The row of `schema.GENERATIONS` of a call that was answered."""
     return {
-        **_row(request, latency_ms),
+        **_row(request, latency_ms, tries),
         "status": "ok",
         "response": answer.response,
         "finish_reason": answer.finish_reason,
@@ -101,12 +103,12 @@ def answered_row(request: Request, endpoint: Endpoint, answer: Answer, latency_m
     }
 
 
-def failed_row(request: Request, error: str, latency_ms: float | None) -> Row:
+def failed_row(request: Request, error: str, latency_ms: float | None, tries: int = 1) -> Row:
     """The row of `schema.GENERATIONS` of a call that failed for good."""
-    return {**_row(request, latency_ms), "error": error}
+    return {**_row(request, latency_ms, tries), "error": error}
 
 
-def _row(request: Request, latency_ms: float | None) -> Row:
+def _row(request: Request, latency_ms: float | None, tries: int) -> Row:
     return {
         "request_id": request.request_id,
         "doc_id": request.doc_id,
@@ -124,6 +126,7 @@ def _row(request: Request, latency_ms: float | None) -> Row:
         "completion_tokens": None,
         "cost_usd": None,
         "latency_ms": latency_ms,
+        "tries": tries,
         "error": None,
         "reused_from": None,
         "created_at": datetime.now(UTC),

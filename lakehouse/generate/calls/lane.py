@@ -184,7 +184,7 @@ class Lane:
             self._tokens.take(tokens, now)
         replica.begin(now)
         call.tries += 1
-        task = asyncio.create_task(self._try(call, replica, tokens))
+        task = asyncio.create_task(self._try(call, replica, tokens, now))
         self._running.add(task)
         task.add_done_callback(self._over)
         return True
@@ -194,10 +194,9 @@ class Lane:
         if not task.cancelled() and (error := task.exception()):
             self._outcomes.fail(error)
 
-    async def _try(self, call: _Call, replica: Replica, tokens: int) -> None:
+    async def _try(self, call: _Call, replica: Replica, tokens: int, began: float) -> None:
         from lakehouse.generate.calls import chat
 
-        began = time.monotonic()
         try:
             reply = await chat.ask(self._clients[replica.base_url], call.request, self._endpoint.timeout)
         except CallError as error:
@@ -205,7 +204,7 @@ class Lane:
             return
         now = time.monotonic()
         answer = reply.answer
-        row = answered_row(call.request, self._endpoint, answer, (now - call.began) * 1000)
+        row = answered_row(call.request, self._endpoint, answer, (now - call.began) * 1000, call.tries)
         self._outcomes.add(Ended(self._name, call.number, row, call.tries))
         replica.answered(began)
         self._count(answer.prompt_tokens or call.prompt_tokens, answer.completion_tokens)
@@ -229,7 +228,7 @@ class Lane:
             heapq.heappush(self._parked, (now + delay, call.number, call))
             self._outcomes.changed.set()
         else:
-            row = failed_row(call.request, str(error), (now - call.began) * 1000)
+            row = failed_row(call.request, str(error), (now - call.began) * 1000, call.tries)
             self._outcomes.add(Ended(self._name, call.number, row, call.tries))
 
     def _count(self, prompt_tokens: int, completion_tokens: int | None) -> None:

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from lakehouse.generate.journal.keys import KEY_DIGITS, key_of
 from lakehouse.lake import Lake
 
-_KEY_DIGITS = 15  # hexadecimal digits of a request_id that fit into an int64
-_GROUPS_HELD = 4
+_BLOCK_ROWS = 4_096  # that are read together
+_HELD_BYTES = 32 * 2**20  # of blocks that were used last
 _ANSWER_COLUMNS = ["request_id", "status", "response", "finish_reason", "error"]
 _GOOD, _CUT_OFF, _FAILED = 0, 1, 2
 _ENTRY = {"key": pl.Int64, "rank": pl.Int8, "at": pl.Int64, "file": pl.Int32, "row": pl.Int32, "calls": pl.Int32}
@@ -38,7 +37,7 @@ class Index:
     """Where each request's best answer stands in a journal.
 
     Of several calls the first that came to its end counts, else the first that was answered, else the last that
-    failed. About 32 bytes of memory a request; answers are read a row group at a time, and those used last are kept,
+    failed. About 32 bytes of memory a request; answers are read some thousand at a time, and those used last are kept,
     because units are asked about in order.
 
     Args:
@@ -50,8 +49,7 @@ class Index:
     def __init__(self, lake: Lake, table: str, version: int | None = None) -> None:
         self._lake, self._table, self._version = lake, table, version
         self._files: list[Path] = []
-        self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
-        self._group_starts: dict[int, np.ndarray] = {}
+        self._blocks: OrderedDict[tuple[int, int, tuple[str, ...]], pl.DataFrame] = OrderedDict()
         self._entries = pl.DataFrame(schema=_ENTRY)
         self._keys = np.empty(0, np.int64)
         self.refresh()
@@ -86,10 +84,12 @@ class Index:
         """The journal's rows of the good answers to these requests."""
         return self._rows(request_ids, columns, only_good=True)
 
-    def _rows(self, request_ids: Sequence[str], columns: Sequence[str], *, only_good: bool = False) -> list[dict[str, Any]]:
+    def _rows(
+        self, request_ids: Sequence[str], columns: Sequence[str], *, only_good: bool = False
+    ) -> list[dict[str, Any]]:
         if not len(self._keys) or not request_ids:
             return []
-        wanted = np.array(sorted({_key(one) for one in request_ids}), np.int64)
+        wanted = np.array(sorted({key_of(one) for one in request_ids}), np.int64)
         places = np.searchsorted(self._keys, wanted)
         places = places[self._keys[np.minimum(places, len(self._keys) - 1)] == wanted]
         entries = self._entries[places]
@@ -104,36 +104,24 @@ class Index:
 
     def _read(self, file: int, rows: np.ndarray, columns: Sequence[str]) -> list[dict[str, Any]]:
         """Rows of one file, in order."""
-        starts = self._starts(file)
-        groups = np.searchsorted(starts, rows, side="right") - 1
+        blocks = rows // _BLOCK_ROWS
         found: list[dict[str, Any]] = []
-        for group in np.unique(groups):
-            table = self._group(file, int(group))
-            some = table.select(list(columns)).take(pa.array(rows[groups == group] - starts[group]))
-            found += some.to_pylist()
+        for block in np.unique(blocks):
+            frame = self._block(file, int(block), tuple(columns))
+            found += frame[rows[blocks == block] - block * _BLOCK_ROWS].rows(named=True)
         return found
 
-    def _starts(self, file: int) -> np.ndarray:
-        """The first row of each row group of a file."""
-        if file not in self._group_starts:
-            metadata = pq.read_metadata(self._files[file])
-            sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-            self._group_starts[file] = np.cumsum([0, *sizes[:-1]])
-        return self._group_starts[file]
-
-    def _group(self, file: int, group: int) -> pa.Table:
-        if (file, group) in self._groups:
-            self._groups.move_to_end((file, group))
+    def _block(self, file: int, block: int, columns: tuple[str, ...]) -> pl.DataFrame:
+        """Columns of a part of a file. Those used last are held, as many as fit: steps of a recipe stand far apart."""
+        place = (file, block, columns)
+        if place in self._blocks:
+            self._blocks.move_to_end(place)
         else:
-            with pq.ParquetFile(self._files[file]) as parquet:
-                self._groups[file, group] = parquet.read_row_group(group)
-            if len(self._groups) > _GROUPS_HELD:
-                self._groups.popitem(last=False)
-        return self._groups[file, group]
-
-
-def _key(request_id: str) -> int:
-    return int(request_id[:_KEY_DIGITS], 16)
+            part = pl.scan_parquet(self._files[file]).select(columns).slice(block * _BLOCK_ROWS, _BLOCK_ROWS)
+            self._blocks[place] = part.collect()
+            while len(self._blocks) > 1 and sum(held.estimated_size() for held in self._blocks.values()) > _HELD_BYTES:
+                self._blocks.popitem(last=False)
+        return self._blocks[place]
 
 
 def _entries(file: Path, number: int) -> pl.DataFrame:
@@ -142,10 +130,12 @@ def _entries(file: Path, number: int) -> pl.DataFrame:
     ok, ended = pl.col("status") == "ok", pl.col("finish_reason") == "stop"
     rank = pl.when(ok & ended.fill_null(False)).then(_GOOD).when(ok).then(_CUT_OFF).otherwise(_FAILED)
     return frame.select(
-        key=pl.col("request_id").str.slice(0, _KEY_DIGITS).str.to_integer(base=16, dtype=pl.Int64),
+        key=pl.col("request_id").str.slice(0, KEY_DIGITS).str.to_integer(base=16, dtype=pl.Int64),
         rank=rank.cast(pl.Int8),
         # The first good answer counts, and the last error.
-        at=pl.when(rank == _FAILED).then(-pl.col("created_at").to_physical()).otherwise(pl.col("created_at").to_physical()),
+        at=pl.when(rank == _FAILED)
+        .then(-pl.col("created_at").to_physical())
+        .otherwise(pl.col("created_at").to_physical()),
         file=pl.lit(number, pl.Int32),
         row=pl.int_range(pl.len(), dtype=pl.Int32),
         calls=pl.lit(1, pl.Int32),
@@ -155,4 +145,9 @@ def _entries(file: Path, number: int) -> pl.DataFrame:
 def _best(entries: pl.DataFrame) -> pl.DataFrame:
     """One entry a request, sorted by key: the best, with all its calls."""
     calls = pl.col("calls").sum().over("key")
-    return entries.with_columns(calls=calls).sort("key", "rank", "at", "file", "row").unique("key", keep="first").sort("key")
+    return (
+        entries.with_columns(calls=calls)
+        .sort("key", "rank", "at", "file", "row")
+        .unique("key", keep="first")
+        .sort("key")
+    )

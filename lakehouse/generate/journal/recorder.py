@@ -18,6 +18,7 @@ from lakehouse.generate.journal import spool
 from lakehouse.lake import Lake
 
 _COMMIT_ROWS = 16_384
+_COMMIT_BYTES = 32 * 2**20
 _COMMIT_SECONDS = 120.0
 _FRAME_ROWS = 2_048
 
@@ -26,7 +27,7 @@ class Recorder:
     """Makes finished calls durable. A context manager; leaving it commits what is not in the table yet.
 
     What a killed process left behind is taken in when it is entered. Rows reach the table every few minutes or 16,384
-    rows, by a thread of its own.
+    rows or 32 MB, by a thread of its own.
 
     Args:
         lake: that has the journal.
@@ -65,7 +66,8 @@ class Recorder:
         if self._spool is None:
             self._spool, self._began = spool.Spool(self._folder), time.monotonic()
         self._spool.append(rows)
-        if self._spool.rows >= _COMMIT_ROWS or time.monotonic() - self._began > _COMMIT_SECONDS:
+        full = self._spool.rows >= _COMMIT_ROWS or self._spool.size >= _COMMIT_BYTES
+        if full or time.monotonic() - self._began > _COMMIT_SECONDS:
             self._rotate()
 
     def flush(self) -> None:

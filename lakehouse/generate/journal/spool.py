@@ -29,7 +29,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{uuid.uuid4().hex}.jsonl"
-        self.rows = 0
+        self.rows = self.size = 0  # size: bytes
         self._descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         self._synced_at = time.monotonic()
@@ -41,12 +41,16 @@ class Spool:
             GenerationError: the disk takes no more.
         """
         lines = "".join(json.dumps(row, default=_plain) + "\n" for row in rows).encode("utf-8", "replace")
+        left = lines
         try:
-            while lines:
-                lines = lines[os.write(self._descriptor, lines) :]
+            while left:
+                left = left[os.write(self._descriptor, left) :]
         except OSError as error:
+            # Half a line would spoil the one that is written next, when there is room again.
+            os.ftruncate(self._descriptor, self.size)
             raise GenerationError(f"{self.path.parent}: answers cannot be kept: {error.strerror}.") from error
         self.rows += len(rows)
+        self.size += len(lines)
         if time.monotonic() - self._synced_at > _SYNC_SECONDS:
             os.fsync(self._descriptor)
             self._synced_at = time.monotonic()

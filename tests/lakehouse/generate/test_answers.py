@@ -235,9 +235,8 @@ def test_escapes_bring_back_nothing_that_cannot_be_stored() -> None:
 def test_a_schema_that_is_none_is_the_recipes_error() -> None:
     with pytest.raises(GenerationError, match="no JSON schema"):
         read("{}", "json", schema={"type": "objekt"})
-    for unusable in ({"$ref": "http://127.0.0.1:9/other.json"}, {"additionalProperties": {"pattern": "("}}):
-        with pytest.raises(GenerationError, match="cannot be used"):
-            read('{"a": "b"}', "json", schema=unusable)
+    with pytest.raises(GenerationError, match="cannot be used"):  # nothing is fetched
+        read("{}", "json", schema={"$ref": "http://127.0.0.1:9/other.json"})
 
 
 def test_the_response_format_is_what_strict_servers_take() -> None:

@@ -181,15 +181,16 @@ def test_requests_are_read_as_they_are_needed_and_in_one_thread() -> None:
 def test_progress_is_told_while_calls_are_under_way() -> None:
     told: list[tuple[int, int]] = []
 
-    async def slow(asked: Asked) -> web.StreamResponse:
-        await asyncio.sleep(0.4)
+    async def last_wait(asked: Asked) -> web.StreamResponse:
+        while asked.number > 16 and not any(succeeded for succeeded, _ in told):
+            await asyncio.sleep(0.01)
         return completion()
 
     def progress(report: GenerationReport) -> None:
-        told.append((report.succeeded, report.under_way))
         assert report.expected == 24
+        told.append((report.succeeded, report.under_way))
 
-    with serving(slow) as server:
+    with serving(last_wait) as server:
         generate(
             requests(24),
             {"default": endpoint(server.base_url)},

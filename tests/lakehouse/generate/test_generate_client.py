@@ -165,13 +165,30 @@ def test_a_server_that_takes_few_at_once_gets_few() -> None:
 
     with serving(few) as server:
         report = generate(
-            requests(400),
+            requests(200),
             {"default": endpoint(server.base_url, max_in_flight=64, max_retries=6)},
             record=lambda rows: None,
         )
     assert report.succeeded == 200
     # Without adaptation 58 of 64 calls would be refused at any time, each of them seven times.
-    assert report.tries < 400
+    assert report.tries < 500
+
+
+def test_a_server_that_has_recovered_is_asked_as_much_as_before() -> None:
+    later: list[int] = []
+
+    async def weak_at_first(asked: Asked) -> web.StreamResponse:
+        if asked.number <= 12:
+            return web.json_response({}, status=503, headers={"Retry-After": "0"})
+        later.append(server.at_once)
+        await asyncio.sleep(0.02)
+        return completion()
+
+    with serving(weak_at_first) as server:
+        address = {"default": endpoint(server.base_url, max_in_flight=16, max_retries=9)}
+        assert generate(requests(150), address, record=lambda rows: None).succeeded == 150
+    assert later[0] <= 2  # eight, halved three times or more
+    assert max(later) >= 12
 
 
 def test_a_limit_of_requests_a_minute_is_kept() -> None:
