@@ -64,10 +64,10 @@ def main() -> None:
 
 
 _INTRODUCTION = """
-`python benchmarks/recipe_costs.py --write docs/recipes.md` runs every recipe on the English pages of the demo's web (code
-recipes on tests of this repository) against `lakehouse mock-llm`. Calls and tokens are per million tokens of
-the source; prompt tokens are close to what a real model is sent, the lengths of answers and the accept rate are those of
-a script. `lakehouse estimate` says what a set of yours will cost, from the answers that its recipe has had.
+`python benchmarks/recipe_costs.py --write docs/recipes.md` runs every recipe on the English pages of the demo's web
+(code recipes on tests of this repository) against `lakehouse mock-llm`. Calls and tokens are per million tokens of the
+source; prompt tokens are close to what a real model is sent, the lengths of answers and the accept rate are those of a
+script. `lakehouse estimate` says what a set of yours will cost, from the answers that its recipe has had.
 
 """
 

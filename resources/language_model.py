@@ -88,7 +88,9 @@ def _endpoint(where: str, settings: dict[str, Any]) -> Endpoint:
     if given is not None:
         settings["base_urls"] = [given]
     if unknown := sorted(set(settings) - known):
-        raise GenerationError(f"{where}: there is no setting {unknown[0]!r}; there are base_url, {', '.join(sorted(known))}.")
+        raise GenerationError(
+            f"{where}: there is no setting {unknown[0]!r}; there are base_url, {', '.join(sorted(known))}."
+        )
     for name in ("base_urls", "model"):
         if not settings.get(name):
             raise GenerationError(f"{where}: {name.removesuffix('s')} is missing.")

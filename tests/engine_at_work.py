@@ -158,9 +158,12 @@ class Engine:
         return (list(units_of(table, self.recipe)) for table in self.tables)
 
 
-_CALL = pl.Schema(
-    {"request_id": pl.String, "status": pl.String, "finish_reason": pl.String, "created_at": pl.Datetime("us", "UTC")}
-)
+_CALL: dict[str, Any] = {
+    "request_id": pl.String,
+    "status": pl.String,
+    "finish_reason": pl.String,
+    "created_at": pl.Datetime("us", "UTC"),
+}
 
 
 def _call(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -32,7 +32,11 @@ def compile_all() -> None:
         for file in files:
             annotate.annotate(documents, [annotate.annotator("minhash")]).drop("text").write_parquet(file)
         list(find_pairs(files, first_new=1, scratch=Path(name, "scratch"), run=compute.run))
-    compared = {"round_trip": {"of": "one", "against": "two", "min": 0}, "repetition": {"max": 1}, "names_kept": {"min": 0}}
+    compared = {
+        "round_trip": {"of": "one", "against": "two", "min": 0},
+        "repetition": {"max": 1},
+        "names_kept": {"min": 0},
+    }
     gates = Gates.model_validate({"language": False, "ngram_similarity": {"min": 0}} | compared)
     answer = {"unit_id": "a", "status": "ok", "finish_reason": "stop", "text": TEXTS[0], "passage": TEXTS[0]}
     judge(pl.DataFrame([answer | {"language": "en", "value_one": "x", "value_two": "x"}]), gates, Tools())

@@ -90,7 +90,8 @@ class FilteredSet(Attributes, dg.Component):
         """The set's asset, that of its control, and those of its annotations."""
         schema.check_name(self.name, "filtered set")
         if self.source.split("/")[0] not in _SOURCES:
-            raise select.RuleError(f"filtered/{self.name}: source {self.source!r} is none of {'/…, '.join(_SOURCES)}/….")
+            known = ", ".join(f"{layer}/…" for layer in _SOURCES)
+            raise select.RuleError(f"filtered/{self.name}: source {self.source!r} is none of {known}.")
         check_alarms(self.alarms)
         annotators = _annotators(self.source, context)
         measured = _measured(self.source, annotators)

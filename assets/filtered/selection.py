@@ -123,7 +123,9 @@ def measured_documents(
     wanted = [*_NARROW, *(column.name for column in columns if column.annotator is None)]
     narrow = [name for name in dict.fromkeys(wanted) if name in source.names]
     # What a model wrote has no place in an archive.
-    nowhere = [pl.lit(None, schema.empty(schema.RAW).schema[name]).alias(name) for name in _ORIGIN if name not in narrow]
+    nowhere = [
+        pl.lit(None, schema.empty(schema.RAW).schema[name]).alias(name) for name in _ORIGIN if name not in narrow
+    ]
     values = {
         annotator: [pl.col(one.name).alias(one.qualified) for one in columns if one.annotator == annotator]
         for annotator in annotations

@@ -60,7 +60,7 @@ class Choice:
     def read(
         self, lake: Lake, inputs: Mapping[str, int], snapshot: str, *, route: int = 0, columns: Sequence[str] = ()
     ) -> Iterator[pl.DataFrame]:
-        """Batches of the documents of one route: doc_id, snapshot, text, language, source, depth, and the columns given.
+        """Batches of one route's documents: doc_id, snapshot, text, language, source, depth, and the columns given.
 
         With `group_by` there is a column `group`, and the documents of a group follow each other.
 
@@ -105,7 +105,7 @@ class Choice:
         names = ", ".join(f'texts."{name}"' for name in wanted)
         further = ", ".join(f'chosen."{name}"' for name in chosen.columns if name != "doc_id")
         query = (
-            f'SELECT {names}, {further} FROM {texts} AS texts JOIN chosen USING (doc_id) '
+            f"SELECT {names}, {further} FROM {texts} AS texts JOIN chosen USING (doc_id) "
             'WHERE texts.snapshot = $snapshot AND chosen."group" IS NOT NULL ORDER BY chosen."group", doc_id'
         )
         with connect_to(lake, {self.text_from: inputs[self.text_from]}) as connection:
@@ -122,22 +122,22 @@ class Choice:
             if held:
                 yield pl.concat(held)
 
-    def _chosen(
-        self, lake: Lake, inputs: Mapping[str, int], snapshot: str, beside: Sequence[str]
-    ) -> pl.DataFrame:
-        """The chosen documents: doc_id, route, group. The sample depends on texts, not on where they stood in a crawl."""
+    def _chosen(self, lake: Lake, inputs: Mapping[str, int], snapshot: str, beside: Sequence[str]) -> pl.DataFrame:
+        """The chosen documents: doc_id, route, group, and the columns that only the source has.
+
+        The sample depends on the texts, not on where they stood in a crawl; that of groups takes whole groups.
+        """
         texts = lake.scan(self.text_from, version=inputs[self.text_from], snapshot=snapshot)
         wanted = self._wanted(lake, inputs, snapshot, ("doc_id", *beside))
         candidates = texts.select("doc_id", "text_id").join(wanted.lazy(), on="doc_id", how="inner").collect()
         if self.max_documents is not None:
-            keys = [order_key(self.seed, text_id) for text_id in candidates["text_id"]]
+            drawn = candidates["group"].fill_null("") if self.group_by is not None else candidates["text_id"]
+            keys = [order_key(self.seed, one) for one in drawn]
             ordered = candidates.with_columns(order_key=pl.Series(keys, dtype=pl.Int64)).sort("order_key", "doc_id")
             candidates = ordered.head(self.max_documents)
         return candidates.select("doc_id", "route", "group", *beside)
 
-    def _wanted(
-        self, lake: Lake, inputs: Mapping[str, int], snapshot: str, columns: Sequence[str]
-    ) -> pl.DataFrame:
+    def _wanted(self, lake: Lake, inputs: Mapping[str, int], snapshot: str, columns: Sequence[str]) -> pl.DataFrame:
         """The source's rows that meet the conditions, each document once."""
         try:
             with connect_to(lake, {table: inputs[table] for table in self.tables}) as connection:
@@ -152,8 +152,9 @@ class Choice:
         ways = [f"WHEN ({where or 'true'}) THEN {place}" for place, where in enumerate(self.routes)]
         names = ", ".join(f'"{name}"' for name in columns)
         return (
-            f"SELECT {names}, CASE {' '.join(ways)} END AS route, ({self.group_by or 'NULL'}) AS \"group\" "
-            f"FROM {sql_name(self.source)} WHERE snapshot = $snapshot AND ({self.where or 'true'}) AND route IS NOT NULL"
+            f'SELECT {names}, CASE {" ".join(ways)} END AS route, ({self.group_by or "NULL"}) AS "group" '
+            f"FROM {sql_name(self.source)} "
+            f"WHERE snapshot = $snapshot AND ({self.where or 'true'}) AND route IS NOT NULL"
         )
 
     def _beside(self, columns: Sequence[str]) -> list[str]:
@@ -165,5 +166,7 @@ class Choice:
         texts, source = columns_of(self.text_from), columns_of(self.source)
         for name in columns:
             if name not in texts and name not in source:
-                raise RecipeError(f"the recipe shows the column {name!r}, which neither {self.text_from} nor {self.source} has.")
+                raise RecipeError(
+                    f"the recipe shows the column {name!r}, which neither {self.text_from} nor {self.source} has."
+                )
         return [name for name in columns if name not in texts]

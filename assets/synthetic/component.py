@@ -49,7 +49,9 @@ class SyntheticSet(Attributes, dg.Component):
     seed: int = Field(default=0, description="Seed of the sample and of the attributes that recipes draw.")
     recipe: str | None = Field(default=None, description="A recipe of the package by name, or the path of a YAML file.")
     journal: str | None = Field(default=None, description="Name of the recipe's journal; the recipe's without it.")
-    routes: list[RouteTo] = Field(default=[], description="Instead of one recipe: a document takes the first that fits.")
+    routes: list[RouteTo] = Field(
+        default=[], description="Instead of one recipe: a document takes the first that fits."
+    )
     examples: ExamplesFrom | None = Field(default=None, description="Examples for recipes that show some.")
     embedding: dict[str, Any] | None = Field(
         default=None, description="Settings of the annotator `embedding`, for gates of embedding similarity."
@@ -96,7 +98,8 @@ class SyntheticSet(Attributes, dg.Component):
         routes = tuple(self._route(table, route) for route in declared)
         if len({route.journal for route in routes}) < len(routes):
             raise generate.RecipeError(f"{table}: two routes have the same journal: give one of them a `journal:`.")
-        examples = self.examples and Examples(self.examples.sql, self.examples.count, self.examples.seed)
+        shown = self.examples
+        examples = Examples(shown.sql, shown.count, shown.seed) if shown else None
         return Plan(
             table=table,
             choice=choice,
@@ -114,7 +117,8 @@ class SyntheticSet(Attributes, dg.Component):
         recipe = generate.load_recipe(declared.recipe)
         if recipe.units.group and self.group_by is None:
             raise generate.RecipeError(
-                f"{table}: recipe {recipe.name} asks about groups of documents: say which belong together (group_by: host)."
+                f"{table}: recipe {recipe.name} asks about groups of documents: "
+                "say which belong together (group_by: host)."
             )
         if recipe.needs_examples and self.examples is None:
             raise generate.RecipeError(f"{table}: recipe {recipe.name} shows examples: say where from (examples:).")

@@ -8,7 +8,7 @@ import dagster as dg
 
 from assets.column_lineage import each
 from assets.materialization import SNAPSHOTS, asset_spec, materialized, origin_of, pinned_version
-from assets.synthetic.work import Plan, Reading, Route
+from assets.synthetic.work import Plan, Reading
 from lakehouse import compute, generate
 from lakehouse.generate import Endpoint, Model, Run, Survey
 from lakehouse.lake import Lake
@@ -93,7 +93,9 @@ def details_of(models: Mapping[str, Model]) -> dict[str, Any]:
     return {"models": {name: [model.name, model.structured_output] for name, model in sorted(models.items())}}
 
 
-def last_models(lake: Lake, table: str, snapshot: str, recipe: generate.Recipe, version: int | None = None) -> dict[str, Model]:
+def last_models(
+    lake: Lake, table: str, snapshot: str, recipe: generate.Recipe, version: int | None = None
+) -> dict[str, Model]:
     """The models that were asked before: without an endpoint their answers still count."""
     if version is not None:
         commit = lake.commit_at(table, version)

@@ -61,7 +61,9 @@ def set_asset(plan: Plan) -> dg.AssetsDefinition:
         varied = _diversity(reading, [store.folder(plan.table) / file.path for file in kept.finished()])
         commits[plan.diversity] = store.replace_frame(plan.diversity, varied, origin, snapshot=snapshot)
         for table, commit in commits.items():
-            yield materialized(context, commit, {"openings": _openings(plan, varied)} if table == plan.diversity else None)
+            yield materialized(
+                context, commit, {"openings": _openings(plan, varied)} if table == plan.diversity else None
+            )
         companions = {table: commit.version for table, commit in commits.items()}
         origin = origin_of(context, plan.table, inputs=inputs, details={"with": companions})
         commit = store.replace(plan.table, kept.finished(), origin, snapshot=snapshot)
@@ -127,11 +129,14 @@ def _specs(plan: Plan) -> list[dg.AssetSpec]:
     measured = [*responses, (anchors, "text")]
     of_the_text = each(("text", "text_id", "n_chars", "n_words", "language", "language_score"), responses)
     ids = [(journal, "request_id") for journal in plan.journals] or [(anchors, "doc_id")]
-    parents: Computed = {"parents": [(anchors, "doc_id")], "source": [(anchors, "source")]}
+    parents: dict[str, Sequence[tuple[str, str]]] = {"parents": [(anchors, "doc_id")], "source": [(anchors, "source")]}
     common = each(MEASURES, measured) | parents
     computed: dict[str, Computed] = {
-        plan.table: common | of_the_text | each(("depth", "outputs"), [(anchors, "doc_id")])
-        | each(("attributes", "programs", "edits"), measured) | {"doc_id": ids, "request_ids": ids},
+        plan.table: common
+        | of_the_text
+        | each(("depth", "outputs"), [(anchors, "doc_id")])
+        | each(("attributes", "programs", "edits"), measured)
+        | {"doc_id": ids, "request_ids": ids},
         plan.rejects: parents
         | each(("stage", "rule", "value", "threshold", "evidence", "failed"), measured)
         | {"doc_id": ids},
@@ -149,7 +154,8 @@ def _specs(plan: Plan) -> list[dg.AssetSpec]:
     }
     # The gates and the layout decide, and they are no part of what journals depend on.
     configuration = [
-        plan.configuration(route) | {"decides": route.recipe.model_dump(by_alias=True, mode="json"), "of": route.journal}
+        plan.configuration(route)
+        | {"decides": route.recipe.model_dump(by_alias=True, mode="json"), "of": route.journal}
         for route in plan.routes
     ]
     return [

@@ -21,6 +21,7 @@ SNAPSHOT = "files"
 """The snapshot of documents that come from no lake."""
 
 _BATCH_DOCUMENTS = 512
+_SORT_MEMORY = "512MB"  # what is more is sorted on disk
 _TASK = "Reading documents"
 _ALWAYS = {
     "place": pl.Int64,
@@ -201,7 +202,7 @@ def _choose(file: Path, to: Path, max_documents: int | None, *, grouped: bool) -
         conditions.append("place IN (SELECT place FROM sample)")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     order = '"group", doc_id' if grouped else "place"
-    with duckdb.connect(config={"temp_directory": str(to.parent)}) as connection:
+    with duckdb.connect(config={"temp_directory": str(to.parent), "memory_limit": _SORT_MEMORY}) as connection:
         if max_documents is not None:
             connection.register("sample", sample.to_arrow())
         source, target = (str(path).replace("'", "''") for path in (file, to))

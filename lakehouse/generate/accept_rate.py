@@ -48,9 +48,12 @@ class AcceptRate:
         self._order: list[tuple[int, str]] = []  # the largest key first
         self._due: deque[tuple[State, Mapping[str, Any]]] = deque(maxlen=_SAMPLED)
         self._lock = threading.Lock()
-        self._began, self._spent = time.monotonic(), 0.0
         self.accepted = self.outputs = 0
-        judged_outputs([], asking.recipe, tools)  # loads what judging needs, before there are calls to hold up
+        # What judging needs is loaded before there are calls that would be held up.
+        judged_outputs([], asking.recipe, tools)
+        if tools.identify is not None:
+            tools.identify(["A sentence in a language."])
+        self._began, self._spent = time.monotonic(), 0.0
 
     @property
     def rate(self) -> float | None:

@@ -1,9 +1,9 @@
 """Combinations of what was found in documents: of one document's entities, or of concepts from all over a set.
 
-Sources: Yang et al., Synthetic Continued Pretraining (EntiGraph): pairs and triples of a document's entities. Qin et al.,
-Scaling Laws of Synthetic Data for Language Models (SynthLLM): walks over the graph of concepts that occur together.
+Sources: Yang et al., Synthetic Continued Pretraining (EntiGraph): pairs and triples of a document's entities. Qin et
+al., Scaling Laws of Synthetic Data for Language Models (SynthLLM): walks over the graph of concepts that occur together.
 
-Everything is drawn by hashes of the items themselves, so a document more or less changes few of the others' combinations.
+Everything is drawn by hashes of the items themselves: a document more changes few of the others' combinations.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def of_set(origins: Sequence[Origin], combine: Combine) -> Iterator[tuple[Unit, 
     Yields:
         A unit whose anchors are those of all the units on the way, and the items.
     """
-    items = {}
+    items: dict[str, Any] = {}
     places: dict[str, list[int]] = defaultdict(list)
     for place, origin in enumerate(origins):
         for item in origin.items if isinstance(origin.items, list) else []:
@@ -94,7 +94,9 @@ def _walk(
     names, visited = [min(own, key=lambda name: order_key(seed, key, name))], [place]
     while len(names) < size:
         others = [other for other in places[names[-1]] if other not in visited]
-        at = min(others, key=lambda other: order_key(seed, key, *origins[other].unit.anchors)) if others else visited[-1]
+        at = (
+            min(others, key=lambda other: order_key(seed, key, *origins[other].unit.anchors)) if others else visited[-1]
+        )
         near = sorted({_name(item) for item in origins[at].items} - set(names))
         if not near:
             break
@@ -121,7 +123,9 @@ def _drawn(names: Sequence[Any], size: int, combine: Combine, key: str) -> Itera
     """Some of very many combinations, each once."""
     seen = set()
     for draw in range(4 * combine.most):
-        chosen = sorted(range(len(names)), key=lambda place: order_key(combine.seed, key, str(draw), _name(names[place])))
+        chosen = sorted(
+            range(len(names)), key=lambda place: order_key(combine.seed, key, str(draw), _name(names[place]))
+        )
         some = tuple(sorted(chosen[:size]))
         if some not in seen:
             seen.add(some)

@@ -216,7 +216,11 @@ def _documents(rows: list[dict[str, Any]], judgements: pl.DataFrame) -> pl.DataF
 
 
 def _judgements(
-    judged: pl.DataFrame, states: Sequence[State], document_of: dict[str, str], too_short: dict[str, int], asking: Asking
+    judged: pl.DataFrame,
+    states: Sequence[State],
+    document_of: dict[str, str],
+    too_short: dict[str, int],
+    asking: Asking,
 ) -> pl.DataFrame:
     """A row an output. Those whose document would be too short are rejected for it."""
     of = [states[place] for place in judged["state"]]

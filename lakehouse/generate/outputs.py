@@ -17,7 +17,7 @@ from lakehouse.generate.recipe import Recipe, render
 from lakehouse.generate.replay import Failure, State
 from lakehouse.generate.units import Unit
 
-_COLUMNS = {
+_COLUMNS: dict[str, type[pl.DataType]] = {
     "state": pl.Int64,  # place among the states given
     "unit_id": pl.String,
     "status": pl.String,
@@ -50,7 +50,7 @@ def judged_outputs(states: Sequence[State], recipe: Recipe, tools: Tools) -> pl.
         GenerationError: a gate needs a tool that is not there.
     """
     rows = [row for place, state in enumerate(states) for row in _rows(place, state, recipe)]
-    compared = {f"value_{name}": pl.String for name in recipe.compared_steps}
+    compared: dict[str, type[pl.DataType]] = {f"value_{name}": pl.String for name in recipe.compared_steps}
     frame = pl.DataFrame(rows, schema=_COLUMNS | compared, orient="row")
     judged = judge(_with_code_measures(frame, recipe.gates), recipe.gates, tools)
     failed_before = pl.col("gate") == pl.col("failure")

@@ -64,7 +64,7 @@ class Recipe(Section):
             for name in ("system", "user", "completion"):
                 _check_variables(getattr(step, name), known, (*at, name))
             _check_step(step.for_each, before, (*at, "for_each"))
-            _check_step(step.combine and step.combine.of, before, (*at, "combine", "of"))
+            _check_step(step.combine.of if step.combine else None, before, (*at, "combine", "of"))
             if step.asks and not step.shows_text and not step.for_each and not before:
                 message = "the template must use {{ text }}: without it the model never sees the document"
                 raise _MistakeError((*at, "user" if step.user else "completion"), message)
@@ -138,10 +138,10 @@ class Recipe(Section):
         Raises:
             RecipeError: a template uses something that the variables do not have.
         """
-        parts = [("user", step.completion)] if step.completion else [("system", step.system), ("user", step.user)]
+        parts = {"system": step.system, "user": step.user or step.completion}
         return [
             {"role": role, "content": render(template, variables, f"{self.name}: step {step.name!r}")}
-            for role, template in parts
+            for role, template in parts.items()
             if template is not None
         ]
 

@@ -100,8 +100,9 @@ AnswerForm = Literal["text", "lines", "pairs", "json", "number", "choice", "code
 class Answer(Section):
     """What a step's answer must look like, and so what its value is.
 
-    text: the answer. lines: a list, bullets and numbers removed. pairs: a list of {question, answer}. json: what `schema` allows.
-    number: the number that it ends with. choice: one of `of`. code: the last fenced block, or all of it. program: edits.
+    text: the answer. lines: a list, bullets and numbers removed. pairs: a list of {question, answer}. json: what
+    `schema` allows. number: the number that it ends with. choice: one of `of`. code: the last fenced block, or all of
+    it. program: edits.
     """
 
     form: AnswerForm = "text"
@@ -220,7 +221,8 @@ class Layout(Section):
     for_each: str | None = Field(default=None, description="One output for each item of that step's value.")
     separator: str = "\n\n"
     rejected: Literal["keep", "remove"] = Field(
-        default="keep", description="Where outputs replace their units: what becomes of a unit whose output was rejected."
+        default="keep",
+        description="Where outputs replace their units: what becomes of a unit whose output was rejected.",
     )
     min_words: int = Field(default=1, ge=1, description="Shorter documents are rejected.")
     attributes: tuple[str, ...] = Field(default=(), description="Steps whose values are kept in `attributes`.")

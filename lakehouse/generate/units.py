@@ -153,8 +153,7 @@ def _group(rows: Sequence[Mapping[str, Any]], recipe: Recipe, max_tokens: int) -
         start=0,
         end=len(document),
         documents=tuple(
-            {"text": text} | {name: row[name] for name in recipe.columns}
-            for text, row in zip(texts, rows, strict=True)
+            {"text": text} | {name: row[name] for name in recipe.columns} for text, row in zip(texts, rows, strict=True)
         ),
     )
 

@@ -131,7 +131,7 @@ def test_dropped_documents_can_be_rewritten_too(lake: Lake) -> None:
     inputs = {table: lake.version(table) for table in ("rejects/web_clean", "raw/web")}
     (batch,) = choice.read(lake, inputs, "2026-01")
     assert batch["text"].to_list() == ["The end of the story is here."]
-    with pytest.raises(RecipeError, match="the conditions on rejects/web_clean cannot be answered: .*rulee"):
+    with pytest.raises(RecipeError, match=r"the conditions on rejects/web_clean cannot be answered: .*rulee"):
         list(Choice("rejects/web_clean", "raw/web", "rulee = 1").read(lake, inputs, "2026-01"))
 
 

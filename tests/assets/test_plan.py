@@ -38,7 +38,9 @@ def stale(
 ) -> dict[tuple[str, str | None], str]:
     """Why each table is not up to date; what is no part of the shards, and so not built, is left out."""
     with planner(lake, definitions) as plan:
-        keys = [key for key in plan.assets() if key.path[0] != "stats" and key.path[1] not in ("rewire", "web_recycled")]
+        keys = [
+            key for key in plan.assets() if key.path[0] != "stats" and key.path[1] not in ("rewire", "web_recycled")
+        ]
         states = plan.states(keys, snapshots)
     return {(state.table, state.snapshot): state.reason for state in states if state.reason}
 

@@ -204,18 +204,34 @@ def test_shards_and_model_calls_are_summed_up(built: Any) -> None:
 
 
 def test_what_outputs_cost_counts_a_call_once(built: Any) -> None:
-    columns = ["table", "outputs", "accepted", "accept_rate", "accepted_chars", "calls", "completion_tokens", "cost_usd"]
-    # q2 went into both outputs.
-    assert mart(built[0], "rewrites", *columns) == [
-        ("synthetic/web_rewritten", 2, 1, 0.5, 7, 2, 10, Decimal("2e-9"))
+    columns = [
+        "table",
+        "outputs",
+        "accepted",
+        "accept_rate",
+        "accepted_chars",
+        "calls",
+        "completion_tokens",
+        "cost_usd",
     ]
+    # q2 went into both outputs.
+    assert mart(built[0], "rewrites", *columns) == [("synthetic/web_rewritten", 2, 1, 0.5, 7, 2, 10, Decimal("2e-9"))]
 
 
 def test_each_mart_is_an_asset_with_columns_checks_and_a_version_that_names_what_it_read(built: Any) -> None:
     lake, result = built
     assert result.success
     tables = {"/".join(event.asset_key.path): event for event in result.get_asset_materialization_events()}
-    marts = {"documents", "waterfall", "balance", "mixture_balance", "shard_fill", "model_calls", "synthetic_share", "rewrites"}
+    marts = {
+        "documents",
+        "waterfall",
+        "balance",
+        "mixture_balance",
+        "shard_fill",
+        "model_calls",
+        "synthetic_share",
+        "rewrites",
+    }
     assert set(tables) == {f"stats/{name}" for name in marts}
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
     assert checks.pop("nothing_is_lost")
@@ -277,7 +293,13 @@ def test_an_empty_lake_has_empty_statistics(tmp_path: Path) -> None:
     assert {table: lake.scan(table).collect().height for table in lake.tables()} == {
         f"stats/{name}": 0
         for name in (
-            "balance", "documents", "mixture_balance", "model_calls", "rewrites", "shard_fill", "synthetic_share",
+            "balance",
+            "documents",
+            "mixture_balance",
+            "model_calls",
+            "rewrites",
+            "shard_fill",
+            "synthetic_share",
             "waterfall",
         )
     }

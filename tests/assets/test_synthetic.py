@@ -144,7 +144,9 @@ def test_a_changed_gate_calls_the_model_for_nothing(lake: Lake, instance: dg.Dag
     assert rows(lake, "SELECT rule, count(*), min(threshold) FROM rejects.plain GROUP BY ALL") == [
         ("gate_length_ratio", 10, 9.0)
     ]
-    measured = "SELECT count(*) FROM judgements.plain WHERE NOT accepted AND gate = 'length_ratio' AND length_ratio > 0.5"
+    measured = (
+        "SELECT count(*) FROM judgements.plain WHERE NOT accepted AND gate = 'length_ratio' AND length_ratio > 0.5"
+    )
     assert one(lake, measured) == 10
 
 
@@ -264,7 +266,10 @@ def test_synthetic_text_is_filtered_and_rewritten_as_any_other(lake: Lake, insta
     folder = lake.root.parent
     first = SyntheticSet(name="plain", source=SOURCE, recipe=recipe(folder), annotators=["gopher_quality"])
     clean = FilteredSet(
-        name="clean", source="synthetic/plain", rules=[{"short": {"where": "n_words < 50"}}], duplicates={"method": "exact"}
+        name="clean",
+        source="synthetic/plain",
+        rules=[{"short": {"where": "n_words < 50"}}],
+        duplicates={"method": "exact"},
     )
     again = SyntheticSet(name="again", source="filtered/clean", recipe=recipe(folder, "again", prompt="Once more."))
     with MockModel() as model:

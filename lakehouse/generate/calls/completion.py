@@ -88,9 +88,7 @@ def answer_of(body: Any, form: str) -> Answer:
     )
 
 
-def answered_row(
-    request: Request, endpoint: Endpoint, answer: Answer, latency_ms: float | None, tries: int = 1
-) -> Row:
+def answered_row(request: Request, endpoint: Endpoint, answer: Answer, latency_ms: float | None, tries: int = 1) -> Row:
     """The row of `schema.GENERATIONS` of a call that was answered."""
     return {
         **_row(request, latency_ms, tries),

@@ -56,8 +56,8 @@ def numbered(text: str) -> str:
 def execute(program: Program, text: str, drop_rule: DropRule | None = None) -> Executed:
     """Execute a program on the text that it was written for.
 
-    A text that the program keeps by a verdict is not dropped however short it is, nor one of which it only mends or masks
-    words: the rule is about what is left when boilerplate is removed.
+    A text that the program keeps by a verdict is not dropped however short it is, nor one of which it only mends or
+    masks words: the rule is about what is left when boilerplate is removed.
 
     Args:
         program: what `parse_program` gives.

@@ -97,8 +97,8 @@ def test_nothing_is_written_over_and_what_is_wrong_is_one_line(journal: Path, tm
 def test_recipes_are_listed_and_what_is_shown_is_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     listed = invoke("recipes").stdout
-    for name in recipe_names():
-        assert f" {name} " in listed
+    assert [name for name in recipe_names() if f" {name} " not in listed] == []
+    for name in ("wrap_qa", "dialogue", "prox_chunk", "reversal", "code_switch", "synthllm"):
         shown = invoke("recipes", name).stdout
         copy = tmp_path / f"{name}.yaml"
         copy.write_text(shown, encoding="utf-8")

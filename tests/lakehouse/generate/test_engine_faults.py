@@ -20,7 +20,7 @@ from engine import (
 )
 from engine_at_work import CHAIN, PLAIN, TABLE, Engine
 from recipes_of_tests import documents, recipe, step
-from test_replay import run
+from test_replay import prompt, run
 
 from lakehouse.generate.calls.budget import Limits
 from lakehouse.generate.errors import GenerationError
@@ -32,33 +32,28 @@ MARKER = "sk-marker-5f0c1d7e-never-to-be-seen"
 
 
 def test_faults_of_all_kinds_lose_repeat_and_change_nothing(tmp_path: Path) -> None:
-    found = check_faults(tmp_path, PLAIN, 500, rate=0.1, seed=1, timeout=3.0)
-    # Every 50th document repeats an earlier one: 490 texts. A third of the bad 10 % are bad answers (5 of 17 kinds).
-    assert found["requests"] == 490
-    assert found["spoilt"] > 5
-    assert found["accepted"] > 400
-    assert found["calls"] > 490 + 10
+    found = check_faults(tmp_path, PLAIN, 400, rate=0.1, seed=1, timeout=3.0)
+    # Every 50th document repeats an earlier one: 392 texts. Of 17 kinds of faults 5 are bad answers.
+    assert found["requests"] == 392
+    assert found["spoilt"] >= 5
+    assert found["accepted"] > 320
+    assert found["calls"] > 392 + 10
 
 
 def test_faults_in_the_middle_of_several_steps_lose_repeat_and_change_nothing(tmp_path: Path) -> None:
-    found = check_faults(tmp_path, load_recipe(CHAIN), 150, rate=0.1, seed=2, timeout=3.0)
-    assert found["spoilt"] > 5
-    assert found["accepted"] > 75
-    assert found["requests"] > 2 * 150
+    found = check_faults(tmp_path, load_recipe(CHAIN), 80, rate=0.1, seed=2, timeout=3.0)
+    assert found["spoilt"] >= 5
+    assert found["accepted"] > 40
+    assert found["requests"] > 2 * 80
 
 
 def test_a_step_that_answers_nothing_ends_the_unit() -> None:
     """Two empty answers agree with each other: a check of one by the other would pass."""
-    made = recipe(
-        step("answer"), step("check", "Again.\n<text>\n{{ text }}\n</text>"), step("question", "{{ answer }}")
-    )
-    states, asked = run(
-        made, documents("One.", "Two."), lambda request: "" if "One" in request.messages[0]["content"] else "x"
-    )
-    assert [state.failure and (state.failure.gate, state.failure.evidence) for state in states] == [
-        ("empty", "answer"),
-        None,
-    ]
+    again = step("check", "Again.\n<text>\n{{ text }}\n</text>")
+    made = recipe(step("answer"), again, step("question", "{{ answer }}"))
+    states, asked = run(made, documents("One.", "Two."), lambda request: "" if "One" in prompt(request) else "x")
+    ends = [(state.failure.gate, state.failure.evidence) if state.failure else None for state in states]
+    assert ends == [("empty", "answer"), None]
     assert [request.step for request in asked] == ["answer", "answer", "check", "question"]
 
 

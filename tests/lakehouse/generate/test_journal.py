@@ -72,7 +72,9 @@ def journal(lake: Lake, *batches: list[dict[str, Any]], table: str = TABLE) -> I
 
 def responses(index: Index, *prompts: str) -> list[str | None]:
     found = index.find([identity.hash_of(prompt) for prompt in prompts])
-    return [found[identity.hash_of(prompt)].response if identity.hash_of(prompt) in found else None for prompt in prompts]
+    return [
+        found[identity.hash_of(prompt)].response if identity.hash_of(prompt) in found else None for prompt in prompts
+    ]
 
 
 def test_answers_are_found_whichever_file_they_are_in(tmp_path: Path) -> None:
@@ -181,9 +183,14 @@ def test_the_file_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
 
 def test_calls_are_kept_even_if_the_run_ends_with_an_error(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
-    with pytest.raises(KeyboardInterrupt), Recorder(lake, TABLE, ORIGIN, "s1") as recorder:
-        recorder.record([call("a")])
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with Recorder(lake, TABLE, ORIGIN, "s1") as recorder:
+            recorder.record([call("a")])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert responses(Index(lake, TABLE), "a") == ["re: a"]
 
 

@@ -85,7 +85,13 @@ def test_what_was_rejected_can_be_removed_instead() -> None:
 
 def program(request: Request) -> str:
     said = passage(request)
-    return "drop_chunk()" if "drop" in said else "nonsense(" if "bad" in said else 'normalize(source_str="a", target_str="b")'
+    return (
+        "drop_chunk()"
+        if "drop" in said
+        else "nonsense("
+        if "bad" in said
+        else 'normalize(source_str="a", target_str="b")'
+    )
 
 
 def test_programs_edit_their_unit_and_the_edits_of_the_whole_document_can_be_replayed() -> None:
@@ -154,7 +160,9 @@ def test_each_pair_can_be_a_document() -> None:
 def test_measures_of_a_document_are_the_mean_of_its_outputs() -> None:
     made = recipe(units=PASSAGES, layout={"as": "joined"})
     # 10 of 10 characters, and 20 of 10.
-    result = laid(made, documents("First one.\nThird one."), lambda request: "x" * (10 if "F" in passage(request) else 20))
+    result = laid(
+        made, documents("First one.\nThird one."), lambda request: "x" * (10 if "F" in passage(request) else 20)
+    )
     assert result.documents["length_ratio"].to_list() == [1.5]
 
 

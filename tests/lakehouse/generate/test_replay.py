@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import polars as pl
 import pytest
@@ -88,7 +87,10 @@ def test_a_failed_call_is_made_again_by_the_next_run_and_once_in_a_run() -> None
     (request,) = to_call([states_of(recipe(), documents("One."), answers)], set())
     answers.answer(request, status="error")
     (state,) = states_of(recipe(), documents("One."), answers)
-    assert (state.failure and state.failure.gate, state.failure and state.failure.evidence) == ("call_failed", "HTTP 400")
+    assert (state.failure and state.failure.gate, state.failure and state.failure.evidence) == (
+        "call_failed",
+        "HTTP 400",
+    )
     assert list(to_call([[state]], {int(request.request_id[:15], 16)})) == []
     assert list(to_call([[state]], set())) == [request]
 
@@ -150,13 +152,15 @@ def test_concepts_are_combined_across_documents_once_all_are_known() -> None:
     )
     found = {"One.": "light\nprism", "Two.": "prism\nglass", "Three.": "glass\nlight"}
     anchors = documents(*found)
-    answers = Answers(lambda request: found.get(prompt(request).split("\n")[2], "x") if "\n" in prompt(request) else "y")
+    answers = Answers(
+        lambda request: found.get(prompt(request).split("\n")[2], "x") if "\n" in prompt(request) else "y"
+    )
     first, second, third = to_call([states_of(made, anchors, answers)], set())
     answers.answer(first)
     answers.answer(second)
     # One document still waits: no combination is made, or it would be another one afterwards.
     assert list(to_call([states_of(made, anchors, answers)], set())) == [third]
-    states, asked = run(made, anchors, answers.model)
+    states, _ = run(made, anchors, answers.model)
     assert {state.unit.anchors for state in states if len(state.unit.anchors) > 1}
     assert all(len(set(state.item if isinstance(state.item, list) else [state.item])) == 2 for state in states)
     again, _ = run(made, anchors.reverse(), answers.model)
@@ -205,5 +209,3 @@ def test_reversal_needs_no_model() -> None:
     states, asked = run(made, documents("One two three."), lambda request: "never")
     assert asked == []
     assert states[0].values["reversed"] != ["One two three."]
-
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,14 @@ def test_a_token_is_estimated_as_four_bytes() -> None:
 def test_paragraphs_stay_whole_where_they_fit_then_sentences_then_words() -> None:
     # Three tokens are 12 bytes.
     text = "One two.\n\nThree.\nA sentence. Another one.\nabcdefghijklmnop"
-    assert parts(text, passages(text, 3)) == ["One two.", "Three.", "A sentence.", "Another one.", "abcdefghijkl", "mnop"]
+    assert parts(text, passages(text, 3)) == [
+        "One two.",
+        "Three.",
+        "A sentence.",
+        "Another one.",
+        "abcdefghijkl",
+        "mnop",
+    ]
 
 
 def test_paragraphs_that_fit_together_are_one_passage() -> None:
@@ -44,7 +53,7 @@ def test_passages_hold_every_word_in_order_and_none_is_too_long(text: str, most:
     spans = passages(text, most)
     assert "".join("".join(parts(text, spans)).split()) == "".join(text.split())
     assert all(start < end for start, end in spans)
-    assert all(first[1] <= second[0] for first, second in zip(spans, spans[1:], strict=False))
+    assert all(first[1] <= second[0] for first, second in pairwise(spans))
     assert all(estimated_tokens(part) <= most for part in parts(text, spans))
 
 
