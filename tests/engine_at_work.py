@@ -14,6 +14,7 @@ from lakehouse import identity
 from lakehouse.commits import Origin
 from lakehouse.generate.calls.budget import Limits
 from lakehouse.generate.calls.endpoint import Endpoint
+from lakehouse.generate.gates.settings import Requirements
 from lakehouse.generate.gates.tools import Tools
 from lakehouse.generate.journal import spool
 from lakehouse.generate.journal.index import Index
@@ -21,7 +22,7 @@ from lakehouse.generate.journal.recorder import Recorder, spool_folder
 from lakehouse.generate.journal.sharing import Others
 from lakehouse.generate.mock.faults import BAD_ANSWERS, Faults
 from lakehouse.generate.mock.server import MODEL
-from lakehouse.generate.recipe import Recipe
+from lakehouse.generate.recipe import Recipe, load_recipe
 from lakehouse.generate.requests import Asking, Model, Request
 from lakehouse.generate.rewriting import CHUNK_ANCHORS, Rewriting, Run
 from lakehouse.generate.units import Unit, units_of
@@ -38,13 +39,17 @@ PLAIN = Recipe.model_validate(
         "gates": {"length_ratio": {"min": 0.5, "max": 2.0}},
     }
 )
-CHAIN = "round_trip_qa"
-"""A recipe of the package with three steps: an answer, its question, and the answer again as a check."""
 
 ANY_ERRORS = Limits(error_budget=10**9)
 TABLE = "generations/engine"
 _SNAPSHOT = "S"
 _GREEK = r"[\u0370-\u03ff\u1f00-\u1fff]"
+
+
+def chain() -> Recipe:
+    """A recipe of the package with three steps: an answer, its question, and the answer again as a check."""
+    # What it requires of a passage every document has, and a process that checks it takes a second longer to start.
+    return load_recipe("round_trip_qa").model_copy(update={"requires": Requirements()})
 
 
 def anchors(count: int) -> Iterator[pl.DataFrame]:

@@ -68,6 +68,7 @@ class SyntheticSet(Attributes, dg.Component):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """An asset for each journal, and one for the set with its ledger."""
         plan = self.plan
+        self._check_journals(context)
         journals = [journal_asset(plan, place) for place, route in enumerate(plan.routes) if route.recipe.asks]
         return dg.Definitions(assets=[*journals, set_asset(plan), *annotations_of(plan.table, self.annotators)])
 
@@ -112,6 +113,20 @@ class SyntheticSet(Attributes, dg.Component):
             max_tokens=self.max_tokens,
             error_budget=self.error_budget,
         )
+
+    def _check_journals(self, context: dg.ComponentLoadContext) -> None:
+        """Make sure that no other set keeps its calls in the same journal.
+
+        Raises:
+            RecipeError: one does.
+        """
+        for other in context.component_tree.get_all_components(SyntheticSet):
+            shared = set() if other.name == self.name else set(self.plan.journals) & set(other.plan.journals)
+            if shared:
+                raise generate.RecipeError(
+                    f"synthetic/{self.name} and synthetic/{other.name} have the same journal {min(shared)}: give one of "
+                    "them a `journal:`. What one has paid for the other gets for nothing all the same."
+                )
 
     def _route(self, table: str, declared: RouteTo) -> Route:
         recipe = generate.load_recipe(declared.recipe)

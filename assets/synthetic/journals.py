@@ -9,8 +9,9 @@ import dagster as dg
 from assets.column_lineage import each
 from assets.materialization import SNAPSHOTS, asset_spec, materialized, origin_of, pinned_version
 from assets.synthetic.work import Plan, Reading
-from lakehouse import compute, generate
-from lakehouse.generate import Endpoint, Model, Run, Survey
+from lakehouse import generate
+from lakehouse.generate import Endpoint, Model, Run
+from lakehouse.generate.accept_rate import CallsBar, WatchedRecorder, WatchedRewriting
 from lakehouse.lake import Lake
 from resources import LakeResource, LanguageModelResource
 
@@ -25,7 +26,8 @@ def journal_asset(plan: Plan, place: int) -> dg.AssetsDefinition:
         table,
         deps=plan.sources,
         code=_CODE,
-        configuration=plan.configuration(route),
+        # A limit that is raised lets calls go on.
+        configuration=plan.configuration(route) | {"limits": [str(plan.max_cost), plan.max_tokens]},
         description=f"Every model call of the recipe {recipe.name}: {recipe.purpose}",
         copied_from=[anchors],
         computed=each(("request_id", "prompt_hash", "response", "finish_reason"), [(anchors, "text")])
@@ -42,27 +44,42 @@ def journal_asset(plan: Plan, place: int) -> dg.AssetsDefinition:
         models = models_of(endpoints) or last_models(store, table, snapshot, recipe)
         origin = origin_of(context, table, inputs=inputs, details=details_of(models))
         rewriting = Reading(plan, store, snapshot, inputs).rewriting(place, models)
-        with generate.Recorder(store, table, origin, snapshot) as recorder:
-            rewriting.index.refresh()  # calls that a killed run has left
-            if endpoints:
-                generate.check_endpoints({name: endpoints[name] for name in recipe.endpoints})
-                title = f"Asking {', '.join(sorted({model.name for model in models.values()}))} for {table} {snapshot}"
-                run = rewriting.run(
-                    endpoints,
-                    recorder,
-                    generate.Others(store, table),
-                    plan.limits(store, table),
-                    batches=generate.spool_folder(store, table),
-                    progress=_Bar(title),
-                )
-            else:
-                run = Run(waiting=rewriting.survey().requests)
+        watched = WatchedRewriting.of(rewriting)
+        with WatchedRecorder(store, table, origin, snapshot, watched.accept_rate) as recorder:
+            watched.index.refresh()  # calls that a killed run has left
+            run = _called(watched, recorder, endpoints, plan.limits(store, table), f"{table} {snapshot}")
         _warn(context, table, run, endpoints)
         left = {"pending": run.waiting} | ({"stopped_by": run.stopped_by} if run.stopped_by else {})
         final = store.append(table, [], replace(origin, details={**origin.details, **left}), snapshot=snapshot)
-        return materialized(context, final, _figures(run, models, len(rewriting.index)))
+        return materialized(context, final, _figures(run, models, len(watched.index)))
 
     return generations
+
+
+def _called(
+    rewriting: WatchedRewriting,
+    recorder: WatchedRecorder,
+    endpoints: Mapping[str, Endpoint],
+    limits: generate.Limits,
+    what: str,
+) -> Run:
+    """Make the calls that are still to be made; without an endpoint count them."""
+    if not endpoints:
+        return Run(waiting=rewriting.survey().waiting)
+    generate.check_endpoints(endpoints)
+    models = ", ".join(sorted({one.model for one in endpoints.values()}))
+    bar = CallsBar(f"Asking {models} for {what}", rewriting.accept_rate)
+    try:
+        return rewriting.run(
+            endpoints,
+            recorder,
+            generate.Others(recorder.lake, recorder.table),
+            limits,
+            batches=generate.spool_folder(recorder.lake, recorder.table),
+            progress=bar,
+        )
+    finally:
+        bar.finish()
 
 
 def endpoints_of(language_model: LanguageModelResource, recipe: generate.Recipe) -> dict[str, Endpoint]:
@@ -134,23 +151,3 @@ def _figures(run: Run, models: Mapping[str, Model], requests: int) -> dict[str, 
         "model": ", ".join(sorted({model.name for model in models.values()})),
         **({"stopped_by": run.stopped_by} if run.stopped_by else {}),
     }
-
-
-class _Bar:
-    """Progress of calls on the terminal: how many, how fast, at what price."""
-
-    def __init__(self, title: str) -> None:
-        self._title, self._progress = title, compute.progress()
-        self._shown: Survey | None = None
-        self._done = 0
-
-    def __call__(self, survey: Survey, run: Run) -> None:
-        ended = run.report.succeeded + run.report.failed
-        if survey is not self._shown:
-            if self._shown is not None:
-                self._progress.finish(self._title)
-            self._progress.start(self._title, survey.requests)
-            self._shown = survey
-        self._progress.advance(self._title, ended - self._done)
-        self._done = ended
-        self._progress.note(self._title, run.summary)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,8 @@ import typer
 
 from lakehouse import compute
 from lakehouse.cli.show import ProgressBars, console, errors, escape
-from lakehouse.lake import Lake, LakeError
+from lakehouse.commits import Origin
+from lakehouse.lake import Lake
 
 if TYPE_CHECKING:
     from lakehouse.cli.anchors import Anchors
@@ -24,6 +25,19 @@ NO_ENDPOINT = (
     "export LAKEHOUSE_MODEL_URL=<address up to and with /v1>, LAKEHOUSE_MODEL=<the model's name there> and "
     "LAKEHOUSE_API_KEY=<key> (none for a server on this machine); `lakehouse mock-llm` serves a stand-in."
 )
+
+_Journal = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that remembers every call; none is made twice.", show_default="<output>.journal", metavar="FOLDER"
+    ),
+]
+_GroupBy = Annotated[
+    str | None, typer.Option(help="Key of the lines; recipes about several documents ask about those that share it.")
+]
+_Embedding = Annotated[
+    str | None, typer.Option(help="Embedding model of the server, for gates of similarity.", metavar="MODEL")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,14 +57,7 @@ def rewrite(
     rejects: Annotated[
         Path | None, typer.Option(help="Outputs that failed a gate, and which.", metavar="FILE.jsonl")
     ] = None,
-    journal: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that remembers every call; none is made twice.",
-            show_default="<output>.journal",
-            metavar="FOLDER",
-        ),
-    ] = None,
+    journal: _Journal = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take; nothing is called.")] = False,
     max_documents: Annotated[int | None, typer.Option(min=1, help="Rewrite so many, drawn by the seed.")] = None,
     seed: Annotated[int, typer.Option(help="Of that draw, and of the attributes that recipes draw.")] = 0,
@@ -59,13 +66,8 @@ def rewrite(
     error_budget: Annotated[
         float, typer.Option(min=0, help="Share of calls that may fail; from 1 on a number.")
     ] = 0.05,
-    group_by: Annotated[
-        str | None,
-        typer.Option(help="Key of the lines; recipes about several documents ask about those that share it."),
-    ] = None,
-    embedding: Annotated[
-        str | None, typer.Option(help="Embedding model of the server, for gates of similarity.", metavar="MODEL")
-    ] = None,
+    group_by: _GroupBy = None,
+    embedding: _Embedding = None,
 ) -> None:
     """Rewrite documents: one JSON line a new document with id, text, parents, recipe, model, scores and more.
 
@@ -76,31 +78,17 @@ def rewrite(
         lakehouse rewrite pages.jsonl --recipe wrap_medium --output rewritten.jsonl --dry-run
         zcat pages.jsonl.gz | lakehouse rewrite - --recipe reversal > reversed.jsonl
     """
-    from lakehouse.cli.anchors import read_anchors
-    from lakehouse.cli.rewritten_lines import check_writable, write_lines
+    from lakehouse.cli.rewritten_lines import check_readable, check_writable
     from lakehouse.generate import load_recipe
 
-    for file in files:
-        if str(file) != "-" and not file.is_file():
-            raise LakeError(f"{file} cannot be read: {'it is a folder' if file.exists() else 'there is no such file'}.")
     chosen = load_recipe(recipe)
     _check_settings(chosen, group_by, embedding)
     output = None if output is None or str(output) == "-" else output
+    check_readable(files)
     check_writable([output, rejects], files)
     folder = journal or Path(f"{output}.journal" if output else f"{chosen.name}.journal")
-    # A folder that is there may hold anything, and is never the worse for a table more.
     work = _Work(chosen, Lake(folder), seed, embedding, _limits(max_cost, max_tokens, error_budget))
-    endpoints = work.endpoints(required=not dry_run)
-    with tempfile.TemporaryDirectory(prefix="lakehouse-rewrite-") as made, ProgressBars() as bars:
-        with compute.reporting_to(bars):
-            anchors = read_anchors(files, Path(made), chosen, group_by=group_by, max_documents=max_documents, seed=seed)
-            if not dry_run:
-                run, rewriting = work.run(anchors, endpoints)
-                written = write_lines(rewriting.documents(), output, rejects)
-        if dry_run:
-            work.show_estimate(anchors, endpoints)
-            return
-    work.summarise(anchors, run, written)
+    work.do(files, output, rejects, group_by=group_by, max_documents=max_documents, dry_run=dry_run)
 
 
 @dataclass(frozen=True)
@@ -112,6 +100,34 @@ class _Work:
     seed: int
     embedding: str | None
     limits: Limits
+
+    def do(
+        self,
+        files: Sequence[Path],
+        output: Path | None,
+        rejects: Path | None,
+        *,
+        group_by: str | None,
+        max_documents: int | None,
+        dry_run: bool,
+    ) -> None:
+        """Read, ask, judge and write, or only say what it would take."""
+        from lakehouse.cli.anchors import read_anchors
+        from lakehouse.cli.rewritten_lines import write_lines
+
+        endpoints = self.endpoints(required=not dry_run)
+        with tempfile.TemporaryDirectory(prefix="lakehouse-rewrite-") as made:
+            with ProgressBars() as bars, compute.reporting_to(bars):
+                anchors = read_anchors(
+                    files, Path(made), self.recipe, group_by=group_by, max_documents=max_documents, seed=self.seed
+                )
+                if not dry_run:
+                    run, rewriting = self.run(anchors, endpoints)
+                    written = write_lines(rewriting.documents(), output, rejects)
+            if dry_run:
+                self.show_estimate(anchors, endpoints)
+            else:
+                self.summarise(anchors, run, written)
 
     @property
     def journal(self) -> str:
@@ -177,19 +193,16 @@ class _Work:
             raise
 
     def _called(self, rewriting: Rewriting, models: Mapping[str, Model], endpoints: Mapping[str, Endpoint]) -> Run:
-        from assets.synthetic.journals import details_of
         from lakehouse.cli.anchors import SNAPSHOT
-        from lakehouse.commits import Origin
         from lakehouse.generate import Others, spool_folder
         from lakehouse.generate.accept_rate import CallsBar, WatchedRecorder, WatchedRewriting
 
         watched = WatchedRewriting.of(rewriting)
-        origin = Origin(asset=self.journal, details=details_of(models))
-        with WatchedRecorder(self.lake, self.journal, origin, SNAPSHOT, watched.accept_rate) as recorder:
+        origin, rate = self._origin(models), watched.accept_rate
+        with WatchedRecorder(self.lake, self.journal, origin, SNAPSHOT, rate) as recorder:
             watched.index.refresh()  # calls that a killed run has left
-            bar = CallsBar(
-                f"Asking {', '.join(sorted({model.name for model in models.values()}))}", watched.accept_rate
-            )
+            title = f"Asking {', '.join(sorted({model.name for model in models.values()}))}"
+            bar = CallsBar(title, rate)
             try:
                 return watched.run(
                     endpoints,
@@ -202,10 +215,13 @@ class _Work:
             finally:
                 bar.finish()
 
+    def _origin(self, models: Mapping[str, Model]) -> Origin:
+        from assets.synthetic.journals import details_of
+
+        return Origin(asset=self.journal, details=details_of(models))
+
     def _limits_left(self) -> Limits:
         """What may still be spent on the journal."""
-        from dataclasses import replace
-
         limits = self.limits
         if not self.lake.exists(self.journal):
             return limits
@@ -220,15 +236,20 @@ class _Work:
 
     def show_estimate(self, anchors: Anchors, endpoints: Mapping[str, Endpoint]) -> None:
         """Print what a run would take."""
+        from lakehouse.cli.anchors import SNAPSHOT
         from lakehouse.cli.estimate import show_estimates
-        from lakehouse.generate import Others
+        from lakehouse.generate import Others, Recorder, spool_folder
         from lakehouse.generate.estimate import estimate
 
         if not self.recipe.asks:
             console.print(f"Recipe {self.recipe.name} calls no model: it costs nothing.")
             return
+        models = self.models(endpoints)
+        if spool_folder(self.lake, self.journal).is_dir():
+            with Recorder(self.lake, self.journal, self._origin(models), SNAPSHOT):
+                pass  # calls that a killed run has left are taken into the table
         journal = self.lake.scan(self.journal) if self.lake.exists(self.journal) else None
-        rewriting = self.rewriting(anchors, self.models(endpoints))
+        rewriting = self.rewriting(anchors, models)
         found = estimate(rewriting, endpoints, journal, Others(self.lake, self.journal))
         show_estimates({f"recipe {self.recipe.name}": found})
 
@@ -244,7 +265,11 @@ class _Work:
         if run.reused:
             lines.append(f"{run.reused:,} answers were taken from other journals there.")
         if run.waiting:
-            why = f"{run.stopped_by} is reached: raise it" if run.stopped_by else "calls failed: run it again"
+            why = (
+                f"{run.stopped_by} is reached: raise it"
+                if run.stopped_by
+                else "calls failed or were cut off: run it again"
+            )
             lines.append(f"{run.waiting:,} units wait: {why} to go on.")
         share = f" ({written.accepted / written.outputs:.0%})" if written.outputs else ""
         lines.append(

@@ -60,6 +60,17 @@ def write_lines(laid: Iterable[Laid], output: Path | None, rejects: Path | None)
     return written
 
 
+def check_readable(files: Sequence[Path]) -> None:
+    """Make sure, before any work, that files are there.
+
+    Raises:
+        LakeError: one is not.
+    """
+    for file in files:
+        if str(file) != "-" and (file.is_dir() or not file.exists()):
+            raise LakeError(f"{file} cannot be read: {'it is a folder' if file.is_dir() else 'there is no such file'}.")
+
+
 def check_writable(outputs: Sequence[Path | None], inputs: Sequence[Path]) -> None:
     """Make sure, before any work, that files can be written where they are wanted, and that none is one that is read.
 

@@ -46,7 +46,7 @@ def _rows(file: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
                 try:
                     row = json.loads(line)
                     yield _encodable(str(row.get("id", number))), _encodable(str(row["text"])), row
-                except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+                except (json.JSONDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
                     raise LakeError(f"{file}:{number}: this is no JSON object with a text: {error}.") from error
     except (OSError, EOFError) as error:
         raise LakeError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.") from error

@@ -17,7 +17,7 @@ from lakehouse.generate.journal.index import Answered
 from lakehouse.generate.journal.keys import Keys
 from lakehouse.generate.journal.recorder import Recorder
 from lakehouse.generate.outputs import judged_outputs
-from lakehouse.generate.replay import State, _ask, _stepped
+from lakehouse.generate.replay import State, ask, stepped
 from lakehouse.generate.requests import Asking
 from lakehouse.generate.rewriting import Rewriting, Run, Survey
 from lakehouse.lake import Lake
@@ -116,8 +116,8 @@ class AcceptRate:
         def find(request_ids: Sequence[str]) -> dict[str, Answered]:
             return {one: known[one] for one in request_ids if one in known}
 
-        _ask(states, steps[self._last], self._asking, find)
-        ended = [state for chunk in _stepped([states], steps[self._last + 1 :], self._asking, find) for state in chunk]
+        ask(states, steps[self._last], self._asking, find)
+        ended = [state for chunk in stepped([states], steps[self._last + 1 :], self._asking, find) for state in chunk]
         judged = judged_outputs([state for state in ended if state.waiting is None], self._asking.recipe, self._tools)
         self.outputs += judged.height
         self.accepted += int(judged["accepted"].sum())

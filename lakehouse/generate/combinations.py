@@ -1,7 +1,7 @@
 """Combinations of what was found in documents: of one document's entities, or of concepts from all over a set.
 
 Sources: Yang et al., Synthetic Continued Pretraining (EntiGraph): pairs and triples of a document's entities. Qin et
-al., Scaling Laws of Synthetic Data for Language Models (SynthLLM): walks over the graph of concepts that occur together.
+al., Scaling Laws of Synthetic Data for Language Models (SynthLLM): walks over the graph of concepts found together.
 
 Everything is drawn by hashes of the items themselves: a document more changes few of the others' combinations.
 """

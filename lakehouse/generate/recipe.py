@@ -236,7 +236,8 @@ def _explanation(location: tuple[str | int, ...], problem: Any) -> str:
     if problem["type"] == "missing":
         return f"key {key!r} is missing."
     said = problem["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"{key}: {said}." if key else f"{said}."
+    end = "" if said.endswith("?") else "."
+    return f"{key}: {said}{end}" if key else f"{said}{end}"
 
 
 def _keys_of(location: tuple[str | int, ...]) -> list[str]:

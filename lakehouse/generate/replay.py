@@ -90,10 +90,10 @@ def replay(
     states: Iterator[list[State]] = (_begun(units, asking, refused) for units in chunks)
     for place in across:
         before, combined = steps[:place], steps[place]
-        states = _across(_stepped(states, before, asking, find), combined, asking)
+        states = _across(stepped(states, before, asking, find), combined, asking)
         steps = steps[place + 1 :]
         across = [other - place - 1 for other in across]
-    return _stepped(states, steps, asking, find)
+    return stepped(states, steps, asking, find)
 
 
 class Asked(Protocol):
@@ -144,7 +144,8 @@ def _draw(values: Sequence[str] | dict[str, float], key: int) -> str:
     return value
 
 
-def _stepped(chunks: Iterable[list[State]], steps: Sequence[Step], asking: Asking, find: Find) -> Iterator[list[State]]:
+def stepped(chunks: Iterable[list[State]], steps: Sequence[Step], asking: Asking, find: Find) -> Iterator[list[State]]:
+    """Take states through some steps, as far as the answers go."""
     for chunk in chunks:
         states = chunk
         for step in steps:
@@ -152,7 +153,7 @@ def _stepped(chunks: Iterable[list[State]], steps: Sequence[Step], asking: Askin
                 states = [child for state in states for child in _children(state, step.for_each, step.name)]
             live = [state for state in states if state.is_live]
             if step.asks:
-                _ask(live, step, asking, find)
+                ask(live, step, asking, find)
             elif step.transform:
                 _transform(live, step, asking.seed)
             elif step.combine:
@@ -177,7 +178,7 @@ def _children(state: State, of: str, step: str) -> Iterator[State]:
         yield state.child(item, place, step)
 
 
-def _ask(states: Sequence[State], step: Step, asking: Asking, find: Find) -> None:
+def ask(states: Sequence[State], step: Step, asking: Asking, find: Find) -> None:
     """Give each state the value of its answer, or its failure, or the request that it waits for."""
     from lakehouse.generate.answers import AnswerError, parse
 

@@ -166,7 +166,7 @@ def test_the_schedule_asks_only_for_what_is_stale(automated: Automated) -> None:
 
 def test_what_has_no_snapshot_is_asked_for_alone_when_nothing_else_is_stale(automated: Automated) -> None:
     automated.land("s1/a.warc.gz", 0)
-    build(automated.lake.root, "+tokens/main")
+    build(automated.lake.root, "+tokens/main or +synthetic/web_recycled")
     (request,) = automated.scheduled()
     assert request.tags.items() >= RUN_TAGS.items()
     assert request.partition_key is None

@@ -41,8 +41,12 @@ BY_SNAPSHOT = {
     "generations/rewrite_clearly",
     "synthetic/web_rewritten",
     "rejects/web_rewritten",
+    "judgements/web_rewritten",
+    "diversity/web_rewritten",
 }
+REWRITTEN = {table for table in BY_SNAPSHOT if table.endswith(("web_rewritten", "rewrite_clearly"))}
 SOURCE = {"raw/web", "rejects/web", "files/web"}
+APART = ("rewire", "web_recycled")
 NO_RETRY = {"dagster/max_retries": "0"}
 
 Asked = dict[str | None, set[str]]
@@ -69,7 +73,7 @@ class Automation:
     def asks(self, at: datetime | None = None) -> Asked:
         """Evaluate the sensor, as the daemon does; `at` is what the clock says then.
 
-        The statistics, which take longest, are left out and not built.
+        The statistics, which take longest, and the set that no mixture has are left out and not built.
         """
         repository = self.definitions.get_repository_def()
         with (
@@ -88,7 +92,9 @@ class Automation:
             assert request.partition_key not in asked, "one run for each snapshot"
             tables = {table_name(key) for key in request.asset_selection or []}
             self.asks_for_statistics = any(table.startswith("stats/") for table in tables)
-            if kept := {table for table in tables if not table.startswith("stats/")}:
+            if kept := {
+                table for table in tables if not table.startswith("stats/") and table.split("/")[1] not in APART
+            }:
                 asked[request.partition_key] = kept
         return asked
 
@@ -175,14 +181,7 @@ def test_only_what_changed_and_what_follows_is_asked_for(built: Automation) -> N
 
     # A changed threshold, which is a changed code version: the set and what follows from it, nothing upstream.
     built.definitions = with_code_version(built.definitions, {"filtered/web_clean", "rejects/web_clean"})
-    follows = {
-        "filtered/web_clean",
-        "rejects/web_clean",
-        "generations/rewrite_clearly",
-        "synthetic/web_rewritten",
-        "rejects/web_rewritten",
-        "tokens/main",
-    }
+    follows = {"filtered/web_clean", "rejects/web_clean", *REWRITTEN, "tokens/main"}
     assert built.asks() == {"s1": follows, "s2": follows}
 
 
@@ -201,7 +200,7 @@ def test_what_is_broken_is_asked_for_again_when_something_changes_or_the_next_da
         nowhere = {"LAKEHOUSE_MODEL_URL": f"http://127.0.0.1:{unused.getsockname()[1]}/v1", "LAKEHOUSE_MODEL": "any"}
     with environment(built.lake.root, **nowhere):
         built.definitions = load_definitions()
-    follows = {"generations/rewrite_clearly", "synthetic/web_rewritten", "rejects/web_rewritten", "tokens/main"}
+    follows = {*REWRITTEN, "tokens/main"}
     noon = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
     asked = built.asks(noon)

@@ -182,11 +182,12 @@ def test_a_budget_stops_the_calls_until_it_is_raised(lake: Lake, instance: dg.Da
         calls = model.calls
         assert 0 < spent <= 2.5
         assert 0 < calls < 10
-        # The nightly refresh leaves it alone: nothing has changed.
+        # The nightly refresh leaves it alone until the limit is another.
         assert builder.reasons(declared) == {"generations/plain": None}
         builder.build(declared)
         assert model.calls == calls
         raised = SyntheticSet(name="plain", source=SOURCE, recipe=recipe(folder), max_cost=100)
+        assert builder.reasons(raised) == {"generations/plain": "the code or the configuration changed"}
         builder.build(raised)
         assert model.calls == 10
     assert one(lake, "SELECT count(*) FROM synthetic.plain") == 10
@@ -285,6 +286,13 @@ def test_synthetic_text_is_filtered_and_rewritten_as_any_other(lake: Lake, insta
     assert rows(lake, "SELECT count(*), min(depth), max(depth) FROM filtered.clean") == [(5, 1, 1)]
     assert rows(lake, "SELECT DISTINCT rule FROM rejects.clean") == [("short",)]
     assert rows(lake, "SELECT count(*), min(depth), max(depth) FROM synthetic.again") == [(5, 2, 2)]
+
+
+def test_two_sets_with_one_journal_are_told_apart_in_one_line() -> None:
+    sets = [SyntheticSet(name=name, source=SOURCE, recipe="rewrite_clearly") for name in ("one", "two")]
+    with pytest.raises(RecipeError, match="one and synthetic/two have the same journal generations/rewrite_clearly"):
+        definitions_of(*sets)
+    definitions_of(sets[0], SyntheticSet(name="two", source=SOURCE, recipe="rewrite_clearly", journal="other"))
 
 
 @pytest.mark.parametrize(

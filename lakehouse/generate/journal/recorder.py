@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,12 +38,14 @@ class Recorder:
     """
 
     def __init__(self, lake: Lake, table: str, origin: Origin, snapshot: str | None) -> None:
-        self._lake, self._table, self._origin, self._snapshot = lake, table, origin, snapshot
+        self.lake, self.table, self._origin, self._snapshot = lake, table, origin, snapshot
         self._folder = spool_folder(lake, table)
         self._thread = ThreadPoolExecutor(1, "journal")
         self._moving: Future[None] | None = None
         self._spool: spool.Spool | None = None
         self._began = time.monotonic()
+        # The caller's thread records answers, the one that reads requests those that other journals have.
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         for path in spool.left_behind(self._folder):
@@ -63,19 +66,21 @@ class Recorder:
         Raises:
             GenerationError: the disk takes no more.
         """
-        if self._spool is None:
-            self._spool, self._began = spool.Spool(self._folder), time.monotonic()
-        self._spool.append(rows)
-        full = self._spool.rows >= _COMMIT_ROWS or self._spool.size >= _COMMIT_BYTES
-        if full or time.monotonic() - self._began > _COMMIT_SECONDS:
-            self._rotate()
+        with self._lock:
+            if self._spool is None:
+                self._spool, self._began = spool.Spool(self._folder), time.monotonic()
+            self._spool.append(rows)
+            full = self._spool.rows >= _COMMIT_ROWS or self._spool.size >= _COMMIT_BYTES
+            if full or time.monotonic() - self._began > _COMMIT_SECONDS:
+                self._rotate()
 
     def flush(self) -> None:
         """Make all that was recorded part of the table."""
-        self._rotate()
-        if self._moving is not None:
-            self._moving.result()
-            self._moving = None
+        with self._lock:
+            self._rotate()
+            if self._moving is not None:
+                self._moving.result()
+                self._moving = None
 
     def _rotate(self) -> None:
         full, self._spool = self._spool, None
@@ -89,15 +94,15 @@ class Recorder:
     def _move(self, path: Path, *, may_be_there: bool = False) -> None:
         """Make a spool file's calls part of the table, and remove it."""
         frames = _frames(spool.read(path))
-        if may_be_there and self._lake.exists(self._table):
+        if may_be_there and self.lake.exists(self.table):
             # Killed between commit and removal: the table has them.
-            known = self._lake.scan(self._table).select("request_id", "created_at").collect()
+            known = self.lake.scan(self.table).select("request_id", "created_at").collect()
             frames = (frame.join(known, on=["request_id", "created_at"], how="anti") for frame in frames)
-        with self._lake.writer(self._table) as writer:
+        with self.lake.writer(self.table) as writer:
             for frame in frames:
                 writer.write(frame)
         if writer.rows:
-            self._lake.append(self._table, writer.finished(), self._origin, snapshot=self._snapshot)
+            self.lake.append(self.table, writer.finished(), self._origin, snapshot=self._snapshot)
         path.unlink()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakehouse import schema
@@ -73,10 +74,13 @@ def import_answers(lake: Lake, file: Path) -> int:
         GenerationError: the file is no export. The message names what is wrong with it.
     """
     known = Index(lake, IMPORTED)
-    with lake.writer(IMPORTED) as writer:
-        for frame in _checked(file):
-            seen = known.find(frame["request_id"].to_list())
-            writer.write(frame.filter(~pl.col("request_id").is_in(list(seen))))
+    try:
+        with lake.writer(IMPORTED) as writer:
+            for frame in _checked(file):
+                seen = known.find(frame["request_id"].to_list())
+                writer.write(frame.filter(~pl.col("request_id").is_in(list(seen))))
+    except (pa.ArrowException, OSError) as error:
+        raise GenerationError(f"{file} is damaged: {error}") from None
     if writer.rows:
         lake.append(IMPORTED, writer.finished(), Origin(asset=IMPORTED, details={"file": file.name}))
     return writer.rows

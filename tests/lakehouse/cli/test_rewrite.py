@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,9 +32,11 @@ from lakehouse.generate import (
     Rewriting,
     Tools,
     load_recipe,
+    spool_folder,
 )
 from lakehouse.generate.accept_rate import AcceptRate, WatchedRecorder, WatchedRewriting
 from lakehouse.generate.answers import AnswerError
+from lakehouse.generate.journal.spool import Spool
 from lakehouse.generate.replay import State
 from lakehouse.generate.transforms import LexiconError
 from lakehouse.lake import Lake, LakeError
@@ -214,6 +217,23 @@ def test_a_limit_counts_over_all_runs_and_a_dry_run_writes_nothing(tmp_path: Pat
         assert model.calls == made
         invoke(*command)
         assert model.calls == 12
+
+
+def test_a_dry_run_knows_what_a_killed_run_has_left(tmp_path: Path) -> None:
+    file = written(tmp_path / "in.jsonl", [{"text": document(n)} for n in range(3)])
+    command = ("rewrite", file, "--recipe", recipe_file(tmp_path), "--output", tmp_path / "out.jsonl")
+    with MockModel() as model, pointed_at(model):
+        invoke(*command)
+        kept = tmp_path / "out.jsonl.journal"
+        rows = Lake(kept).scan("generations/plain").collect().to_dicts()
+        shutil.rmtree(kept)
+        spool = Spool(spool_folder(Lake(kept), "generations/plain"))
+        spool.append(rows[:2])
+        spool.close()
+        assert "1 calls, about" in invoke(*command, "--dry-run").stdout
+        assert model.calls == 3
+        invoke(*command)
+        assert model.calls == 4
 
 
 def test_ctrl_c_keeps_what_was_answered_and_the_same_command_goes_on(tmp_path: Path) -> None:

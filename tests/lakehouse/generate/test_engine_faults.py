@@ -18,21 +18,20 @@ from engine import (
     hasty_retries,
     server_faults,
 )
-from engine_at_work import CHAIN, PLAIN, TABLE, Engine
+from engine_at_work import PLAIN, TABLE, Engine, chain
 from recipes_of_tests import documents, recipe, step
 from test_replay import prompt, run
 
 from lakehouse.generate.calls.budget import Limits
 from lakehouse.generate.errors import GenerationError
 from lakehouse.generate.mock.server import MockModel
-from lakehouse.generate.recipe import load_recipe
 from lakehouse.generate.rewriting import Run
 
 MARKER = "sk-marker-5f0c1d7e-never-to-be-seen"
 
 
 def test_faults_of_all_kinds_lose_repeat_and_change_nothing(tmp_path: Path) -> None:
-    found = check_faults(tmp_path, PLAIN, 400, rate=0.1, seed=1, timeout=3.0)
+    found = check_faults(tmp_path, PLAIN, 400, rate=0.1, seed=1, timeout=2.0)
     # Every 50th document repeats an earlier one: 392 texts. Of 17 kinds of faults 5 are bad answers.
     assert found["requests"] == 392
     assert found["spoilt"] >= 5
@@ -41,7 +40,7 @@ def test_faults_of_all_kinds_lose_repeat_and_change_nothing(tmp_path: Path) -> N
 
 
 def test_faults_in_the_middle_of_several_steps_lose_repeat_and_change_nothing(tmp_path: Path) -> None:
-    found = check_faults(tmp_path, load_recipe(CHAIN), 80, rate=0.1, seed=2, timeout=3.0)
+    found = check_faults(tmp_path, chain(), 80, rate=0.1, seed=2, timeout=2.0)
     assert found["spoilt"] >= 5
     assert found["accepted"] > 40
     assert found["requests"] > 2 * 80
@@ -75,7 +74,7 @@ def test_the_checks_see_an_answer_that_was_lost(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("engine.Engine", Forgetful)
         with pytest.raises(BrokenPromiseError):
-            check_faults(tmp_path, PLAIN, 20, rate=0.0, seed=1, timeout=3.0)
+            check_faults(tmp_path, PLAIN, 20, rate=0.0, seed=1, timeout=2.0)
 
 
 def _bytes_of(folder: Path) -> bytes:

@@ -6,15 +6,14 @@ import time
 from pathlib import Path
 
 from engine import check_kills, start
-from engine_at_work import CHAIN, PLAIN, TABLE, Engine, at_server
+from engine_at_work import PLAIN, TABLE, Engine, at_server, chain
 
 from lakehouse.generate.journal.recorder import spool_folder
 from lakehouse.generate.mock.server import MockModel
-from lakehouse.generate.recipe import load_recipe
 
 
 def test_runs_killed_at_random_points_call_again_only_what_was_under_way(tmp_path: Path) -> None:
-    found = check_kills(tmp_path, load_recipe(CHAIN), 40, kills=4, seed=1)
+    found = check_kills(tmp_path, chain(), 40, kills=4, seed=1)
     # Each of 40 documents is asked about in three steps, but for those that fail before.
     assert 2 * 40 < found["requests"] <= 3 * 40
     assert found["calls"] == found["requests"] + found["under way"]
