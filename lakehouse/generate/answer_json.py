@@ -81,7 +81,7 @@ def json_schema_of(answer: Answer, name: str, structured_output: str = "json_sch
     Args:
         answer: of form json.
         name: of the step.
-        structured_output: what the endpoint understands: "off", "json_object" or "json_schema".
+        structured_output: what the endpoint understands; see `sections.StructuredOutput`.
     """
     if answer.json_schema is None or structured_output == "off":
         return None
@@ -92,6 +92,8 @@ def json_schema_of(answer: Answer, name: str, structured_output: str = "json_sch
         definitions = {key: wrapped[key] for key in ("$defs", "definitions") if key in wrapped}
         inner = {key: value for key, value in wrapped.items() if key not in definitions}
         wrapped = {"type": "object", "properties": {_WRAPPED: inner}, "required": [_WRAPPED], **definitions}
+    if structured_output == "json_object_schema":
+        return {"type": "json_object", "schema": wrapped}
     safe_name = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:64]
     asked = _strict(wrapped) if strict else wrapped
     return {"type": "json_schema", "json_schema": {"name": safe_name, "strict": strict, "schema": asked}}

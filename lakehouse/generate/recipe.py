@@ -280,4 +280,7 @@ def _did_you_mean(word: str, known: Any) -> str:
 
 @lru_cache(maxsize=64)
 def _template(source: str) -> jinja2.Template:
-    return TEMPLATES.from_string(source)
+    template = TEMPLATES.from_string(source)
+    # As it comes it is a chain of mappings, which every rendering copies: a quarter of a replay.
+    template.globals = dict(template.globals)
+    return template

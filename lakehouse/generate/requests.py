@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from lakehouse import identity
 from lakehouse.generate.recipe import Recipe
-from lakehouse.generate.sections import Step
+from lakehouse.generate.sections import Step, StructuredOutput
 from lakehouse.generate.units import Unit
 
 
@@ -19,7 +19,7 @@ class Model:
     """What a step has to know of the endpoint that it asks: the model's name, and whether it can be held to JSON."""
 
     name: str
-    structured_output: Literal["off", "json_object", "json_schema"] = "off"
+    structured_output: StructuredOutput = "off"
 
 
 @dataclass(frozen=True)

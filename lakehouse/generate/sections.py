@@ -94,6 +94,9 @@ class Sampling(Section):
     further: dict[str, Any] = Field(default={}, description="What else the server understands: stop, min_p, …")
 
 
+StructuredOutput = Literal["off", "json_object", "json_object_schema", "json_schema"]
+"""How a server can be held to JSON: not at all, to any, to a schema beside `json_object` (llama.cpp), or as OpenAI's."""
+
 AnswerForm = Literal["text", "lines", "pairs", "json", "number", "choice", "code", "program"]
 
 

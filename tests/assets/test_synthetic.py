@@ -187,7 +187,7 @@ def test_a_budget_stops_the_calls_until_it_is_raised(lake: Lake, instance: dg.Da
         builder.build(declared)
         assert model.calls == calls
         raised = SyntheticSet(name="plain", source=SOURCE, recipe=recipe(folder), max_cost=100)
-        assert builder.reasons(raised) == {"generations/plain": "the code or the configuration changed"}
+        assert builder.reasons(raised) == {"generations/plain": "its settings or its code changed"}
         builder.build(raised)
         assert model.calls == 10
     assert one(lake, "SELECT count(*) FROM synthetic.plain") == 10

@@ -9,7 +9,7 @@ from typing import Any
 from lakehouse.generate.calls.endpoint import Endpoint
 from lakehouse.generate.requests import Request
 
-_LARGEST_COUNT = 2**53
+_LARGEST_COUNT = 2**31  # tokens; more is no count, and would cost more than the journal's column holds
 
 Row = dict[str, Any]
 

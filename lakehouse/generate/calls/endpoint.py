@@ -6,10 +6,11 @@ import ipaddress
 import os
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import get_args
 from urllib.parse import urlsplit
 
 from lakehouse.generate.errors import GenerationError
+from lakehouse.generate.sections import StructuredOutput
 
 _MILLION = Decimal(1_000_000)
 _SMALLEST = Decimal("0.000000001")  # the scale of cost_usd in the journal
@@ -36,7 +37,7 @@ class Endpoint:
     cached_prompt_price: Decimal | None = None  # of prompt tokens that the server had in its cache; None: prompt_price
     requests_per_minute: int | None = None  # over all replicas; None: no limit
     tokens_per_minute: int | None = None  # prompt and completion, over all replicas
-    structured_output: Literal["off", "json_object", "json_schema"] = "off"  # what the server understands
+    structured_output: StructuredOutput = "off"  # what the server understands
     processes: int = 1  # of this machine that share the calls
     batch: bool = False  # calls go through the Batch API: slower and cheaper
     batch_discount: Decimal = Decimal("0.5")  # what a call costs there, as a share of its price
@@ -65,9 +66,9 @@ class Endpoint:
         discount = self.batch_discount
         if not (isinstance(discount, Decimal) and discount.is_finite() and 0 <= discount <= 1):
             raise GenerationError("batch_discount must be a Decimal from 0 to 1: the share of the price that is paid.")
-        if self.structured_output not in ("off", "json_object", "json_schema"):
+        if self.structured_output not in get_args(StructuredOutput):
             raise GenerationError(
-                f"structured_output is {self.structured_output!r}: give off, json_object or json_schema."
+                f"structured_output is {self.structured_output!r}: give {', '.join(get_args(StructuredOutput))}."
             )
 
     def _check_address(self, base_url: str) -> None:

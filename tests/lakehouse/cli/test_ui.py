@@ -33,6 +33,8 @@ LAYERS = {
     "rejects",
     "generations",
     "synthetic",
+    "judgements",
+    "diversity",
     "tokenizers",
     "tokens",
     "mixtures",

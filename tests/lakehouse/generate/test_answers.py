@@ -259,6 +259,9 @@ def test_the_response_format_is_what_strict_servers_take() -> None:
     }
     assert read('{"score": 4, "reason": null}', "json", schema=RATING) == {"score": 4}
     assert json_schema_of(answer, "rate", "json_object") == {"type": "json_object"}
+    beside = json_schema_of(answer, "rate", "json_object_schema")
+    assert beside is not None
+    assert (beside["type"], beside["schema"]["type"]) == ("json_object", "object")
     assert json_schema_of(answer, "rate", "off") is None
     assert json_schema_of(Answer(), "rate") is None
 
