@@ -124,8 +124,8 @@ class SyntheticSet(Attributes, dg.Component):
             shared = set() if other.name == self.name else set(self.plan.journals) & set(other.plan.journals)
             if shared:
                 raise generate.RecipeError(
-                    f"synthetic/{self.name} and synthetic/{other.name} have the same journal {min(shared)}: give one of "
-                    "them a `journal:`. What one has paid for the other gets for nothing all the same."
+                    f"synthetic/{self.name} and synthetic/{other.name} have the same journal {min(shared)}: give one "
+                    "of them a `journal:`. What one has paid for the other gets for nothing all the same."
                 )
 
     def _route(self, table: str, declared: RouteTo) -> Route:

@@ -85,14 +85,13 @@ def replay(
         The states of each chunk, in order. A recipe that combines across the set gives those of the combinations in
         the end, and only once no unit waits.
     """
-    steps = list(asking.recipe.steps)
-    across = [place for place, step in enumerate(steps) if step.combine and step.combine.across == "set"]
     states: Iterator[list[State]] = (_begun(units, asking, refused) for units in chunks)
-    for place in across:
-        before, combined = steps[:place], steps[place]
-        states = _across(stepped(states, before, asking, find), combined, asking)
-        steps = steps[place + 1 :]
-        across = [other - place - 1 for other in across]
+    steps: list[Step] = []
+    for step in asking.recipe.steps:
+        if step.combine and step.combine.across == "set":
+            states, steps = _across(stepped(states, steps, asking, find), step, asking), []
+        else:
+            steps.append(step)
     return stepped(states, steps, asking, find)
 
 

@@ -95,7 +95,7 @@ class Sampling(Section):
 
 
 StructuredOutput = Literal["off", "json_object", "json_object_schema", "json_schema"]
-"""How a server can be held to JSON: not at all, to any, to a schema beside `json_object` (llama.cpp), or as OpenAI's."""
+"""How a server can be held to JSON: not at all, to any, to a schema beside `json_object` (llama.cpp), as OpenAI's."""
 
 AnswerForm = Literal["text", "lines", "pairs", "json", "number", "choice", "code", "program"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -46,18 +45,17 @@ gates: {{refusal: false, preface: false, language: false{gates}}}
 """
 
 
-def recipe(
-    folder: Path, name: str = "plain", prompt: str = "Rewrite.", units: str = "{document: {}}", gates: str = ""
-) -> str:
-    path = folder / f"{name}.yaml"
-    path.write_text(RECIPE.format(name=name, prompt=prompt, units=units, gates=gates), "utf-8")
+def recipe(lake: Lake, name: str, prompt: str = "", units: str = "{document: {}}", gates: str = "") -> str:
+    """A recipe's file. Its prompt is like no other's: what another recipe has asked costs nothing."""
+    path = lake.root.parent / f"{name}.yaml"
+    path.write_text(RECIPE.format(name=name, prompt=prompt or f"As {name}:", units=units, gates=gates), "utf-8")
     return str(path)
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    """Ten documents of two hosts; five of them are long."""
-    lake = Lake(tmp_path / "the lake")
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Ten documents of two hosts; five of them are long. Each test has a set and journals of its own."""
+    lake = Lake(tmp_path_factory.mktemp("synthetic") / "the lake")
     documents = [
         {
             "doc_id": f"d{n}",
@@ -73,7 +71,7 @@ def lake(tmp_path: Path) -> Lake:
     return lake
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def instance(lake: Lake) -> Iterator[dg.DagsterInstance]:
     with environment(lake.root), open_instance(lake) as instance:
         instance.add_dynamic_partitions("snapshot", [SNAPSHOT])
@@ -115,90 +113,90 @@ def one(lake: Lake, query: str) -> Any:
 
 
 def test_a_document_goes_the_first_way_that_is_open_to_it(lake: Lake, instance: dg.DagsterInstance) -> None:
-    folder = lake.root.parent
     declared = SyntheticSet(
         name="routed",
         source=SOURCE,
         routes=[
-            RouteTo(recipe=recipe(folder, "long"), where="n_words > 50"),
-            RouteTo(recipe=recipe(folder, "short"), where="doc_id <> 'd9'"),
+            RouteTo(recipe=recipe(lake, "long"), where="n_words > 50"),
+            RouteTo(recipe=recipe(lake, "short"), where="doc_id <> 'd9'"),
         ],
     )
     with MockModel() as model:
         Builder(lake, instance, model.base_url).build(declared)
     routed = dict(rows(lake, "SELECT recipe, list_sort(list(parents[1])) FROM judgements.routed GROUP BY ALL"))
     assert routed == {"long": ["d0", "d1", "d2", "d3", "d4"], "short": ["d5", "d6", "d7", "d8"]}
-    assert one(lake, "SELECT count(*) FROM lake.generations") == 9
+    assert rows(lake, "SELECT count(*) FROM generations.long UNION ALL SELECT count(*) FROM generations.short") == [
+        (5,),
+        (4,),
+    ]
 
 
 def test_a_changed_gate_calls_the_model_for_nothing(lake: Lake, instance: dg.DagsterInstance) -> None:
-    folder = lake.root.parent
     with MockModel() as model:
         builder = Builder(lake, instance, model.base_url)
-        builder.build(SyntheticSet(name="plain", source=SOURCE, recipe=recipe(folder)))
-        calls, kept = model.calls, one(lake, "SELECT count(*) FROM synthetic.plain")
-        strict = SyntheticSet(name="plain", source=SOURCE, recipe=recipe(folder, gates=", length_ratio: {min: 9}"))
+        builder.build(SyntheticSet(name="gated", source=SOURCE, recipe=recipe(lake, "gated")))
+        calls, kept = model.calls, one(lake, "SELECT count(*) FROM synthetic.gated")
+        strict = SyntheticSet(
+            name="gated", source=SOURCE, recipe=recipe(lake, "gated", gates=", length_ratio: {min: 9}")
+        )
         builder.build(strict)
     assert (calls, model.calls) == (10, 10)
     assert kept == 10
-    assert rows(lake, "SELECT rule, count(*), min(threshold) FROM rejects.plain GROUP BY ALL") == [
+    assert rows(lake, "SELECT rule, count(*), min(threshold) FROM rejects.gated GROUP BY ALL") == [
         ("gate_length_ratio", 10, 9.0)
     ]
     measured = (
-        "SELECT count(*) FROM judgements.plain WHERE NOT accepted AND gate = 'length_ratio' AND length_ratio > 0.5"
+        "SELECT count(*) FROM judgements.gated WHERE NOT accepted AND gate = 'length_ratio' AND length_ratio > 0.5"
     )
     assert one(lake, measured) == 10
 
 
 def test_without_an_endpoint_units_wait_and_what_was_answered_stays(lake: Lake, instance: dg.DagsterInstance) -> None:
-    folder = lake.root.parent
-    some = SyntheticSet(name="plain", source=SOURCE, recipe=recipe(folder), where="doc_id < 'd3'")
-    everything = SyntheticSet(name="plain", source=SOURCE, recipe=recipe(folder))
+    some = SyntheticSet(name="waiting", source=SOURCE, recipe=recipe(lake, "waiting"), where="doc_id < 'd3'")
+    everything = SyntheticSet(name="waiting", source=SOURCE, recipe=recipe(lake, "waiting"))
     with MockModel() as model:
         Builder(lake, instance, model.base_url).build(some)
     without = Builder(lake, instance)
     without.build(everything)
-    assert one(lake, "SELECT count(*) FROM synthetic.plain") == 3
-    last = lake.last_commit("generations/plain", SNAPSHOT)
+    assert one(lake, "SELECT count(*) FROM synthetic.waiting") == 3
+    last = lake.last_commit("generations/waiting", SNAPSHOT)
     assert last is not None
     assert last.details["pending"] == 7
     with MockModel() as model:
         again = Builder(lake, instance, model.base_url)
-        assert again.reasons(everything) == {"generations/plain": "7 units wait for the model"}
+        assert again.reasons(everything) == {"generations/waiting": "7 units wait for the model"}
         again.build(everything)
         assert model.calls == 7
-        assert again.reasons(everything) == {"generations/plain": None}
-    assert one(lake, "SELECT count(*) FROM synthetic.plain") == 10
+        assert again.reasons(everything) == {"generations/waiting": None}
+    assert one(lake, "SELECT count(*) FROM synthetic.waiting") == 10
 
 
 def test_a_budget_stops_the_calls_until_it_is_raised(lake: Lake, instance: dg.DagsterInstance) -> None:
-    folder = lake.root.parent
     prices = {"prompt_price": "1000", "completion_price": "1000"}  # a tenth of a cent a token
     with MockModel() as model:
         builder = Builder(lake, instance, model.base_url, max_in_flight=1, **prices)
-        declared = SyntheticSet(name="plain", source=SOURCE, recipe=recipe(folder), max_cost=2.5)
+        declared = SyntheticSet(name="limited", source=SOURCE, recipe=recipe(lake, "limited"), max_cost=2.5)
         builder.build(declared)
-        spent = one(lake, "SELECT sum(cost_usd) FROM generations.plain")
+        spent = one(lake, "SELECT sum(cost_usd) FROM generations.limited")
         calls = model.calls
         assert 0 < spent <= 2.5
         assert 0 < calls < 10
         # The nightly refresh leaves it alone until the limit is another.
-        assert builder.reasons(declared) == {"generations/plain": None}
+        assert builder.reasons(declared) == {"generations/limited": None}
         builder.build(declared)
         assert model.calls == calls
-        raised = SyntheticSet(name="plain", source=SOURCE, recipe=recipe(folder), max_cost=100)
-        assert builder.reasons(raised) == {"generations/plain": "its settings or its code changed"}
+        raised = SyntheticSet(name="limited", source=SOURCE, recipe=recipe(lake, "limited"), max_cost=100)
+        assert builder.reasons(raised) == {"generations/limited": "its settings or its code changed"}
         builder.build(raised)
         assert model.calls == 10
-    assert one(lake, "SELECT count(*) FROM synthetic.plain") == 10
+    assert one(lake, "SELECT count(*) FROM synthetic.limited") == 10
 
 
 def test_two_recipes_that_ask_the_same_pay_once(lake: Lake, instance: dg.DagsterInstance) -> None:
-    folder = lake.root.parent
     with MockModel() as model:
         builder = Builder(lake, instance, model.base_url)
-        builder.build(SyntheticSet(name="one", source=SOURCE, recipe=recipe(folder, "first")))
-        builder.build(SyntheticSet(name="two", source=SOURCE, recipe=recipe(folder, "second")))
+        builder.build(SyntheticSet(name="one", source=SOURCE, recipe=recipe(lake, "first", prompt="Twice:")))
+        builder.build(SyntheticSet(name="two", source=SOURCE, recipe=recipe(lake, "second", prompt="Twice:")))
         assert model.calls == 10
     reused = "SELECT count(*), any_value(reused_from) FROM generations.second WHERE status = 'ok' AND cost_usd = 0"
     assert rows(lake, reused) == [(10, "generations/first")]
@@ -206,7 +204,7 @@ def test_two_recipes_that_ask_the_same_pay_once(lake: Lake, instance: dg.Dagster
 
 
 def test_documents_that_belong_together_are_asked_about_together(lake: Lake, instance: dg.DagsterInstance) -> None:
-    grouped = recipe(lake.root.parent, units="{group: {documents: 3, max_tokens: 1000}}")
+    grouped = recipe(lake, "grouped", units="{group: {documents: 3, max_tokens: 1000}}")
     declared = SyntheticSet(name="groups", source=SOURCE, recipe=grouped, group_by="host")
     with MockModel() as model:
         Builder(lake, instance, model.base_url).build(declared)
@@ -217,7 +215,7 @@ def test_documents_that_belong_together_are_asked_about_together(lake: Lake, ins
 
 def test_prompts_show_examples_of_the_lake(lake: Lake, instance: dg.DagsterInstance) -> None:
     prompt = "Like {% for example in examples %}{{ example.doc_id }} {% endfor %}:"
-    shown = recipe(lake.root.parent, prompt=prompt)
+    shown = recipe(lake, "shown", prompt=prompt)
     examples = ExamplesFrom(sql="SELECT doc_id FROM filtered.plain WHERE n_words > 50", count=2, seed=1)
     declared = SyntheticSet(name="shown", source=SOURCE, recipe=shown, examples=examples)
     plan = declared.plan
@@ -231,31 +229,31 @@ def test_prompts_show_examples_of_the_lake(lake: Lake, instance: dg.DagsterInsta
 
 
 def test_another_model_is_asked_anew_and_the_set_says_which(lake: Lake, instance: dg.DagsterInstance) -> None:
-    declared = SyntheticSet(name="plain", source=SOURCE, recipe=recipe(lake.root.parent))
+    declared = SyntheticSet(name="asked_anew", source=SOURCE, recipe=recipe(lake, "asked_anew"))
     with MockModel(models=(MODEL, "lakehouse-mock-2")) as model:
         Builder(lake, instance, model.base_url).build(declared)
         other = Builder(lake, instance, model.base_url)
         other.model = LanguageModelResource(base_url=model.base_url, model="lakehouse-mock-2")
-        assert other.reasons(declared) == {"generations/plain": "the model is lakehouse-mock-2 now"}
+        assert other.reasons(declared) == {"generations/asked_anew": "the model is lakehouse-mock-2 now"}
         other.build(declared)
-    assert rows(lake, "SELECT DISTINCT model FROM synthetic.plain") == [("lakehouse-mock-2",)]
-    assert one(lake, "SELECT count(*) FROM generations.plain") == 20
+    assert rows(lake, "SELECT DISTINCT model FROM synthetic.asked_anew") == [("lakehouse-mock-2",)]
+    assert one(lake, "SELECT count(*) FROM generations.asked_anew") == 20
 
 
 def test_failed_calls_are_in_the_ledger_and_made_again(lake: Lake, instance: dg.DagsterInstance) -> None:
-    declared = SyntheticSet(name="plain", source=SOURCE, recipe=recipe(lake.root.parent), error_budget=20)
+    declared = SyntheticSet(name="failing", source=SOURCE, recipe=recipe(lake, "failing"), error_budget=20)
     with MockModel(faults=Faults(server_errors=0.5, times=99)) as model:
         Builder(lake, instance, model.base_url, max_retries=0).build(declared)
-    failed = one(lake, "SELECT count(*) FROM rejects.plain WHERE rule = 'call_failed' AND evidence LIKE 'HTTP 500%'")
+    failed = one(lake, "SELECT count(*) FROM rejects.failing WHERE rule = 'call_failed' AND evidence LIKE 'HTTP 500%'")
     assert 0 < failed < 10
     with MockModel() as model:
         Builder(lake, instance, model.base_url).build(declared)
         assert model.calls == failed
-    assert one(lake, "SELECT count(*) FROM synthetic.plain") == 10
+    assert one(lake, "SELECT count(*) FROM synthetic.failing") == 10
 
 
 def test_more_errors_than_may_be_stop_the_run_in_one_line(lake: Lake, instance: dg.DagsterInstance) -> None:
-    declared = SyntheticSet(name="plain", source=SOURCE, recipe=recipe(lake.root.parent), error_budget=1)
+    declared = SyntheticSet(name="erring", source=SOURCE, recipe=recipe(lake, "erring"), error_budget=1)
     with (
         MockModel(faults=Faults(server_errors=1.0, times=99)) as model,
         pytest.raises(GenerationError, match=r"calls failed; 1 may\. .* at endpoint default .* HTTP 500"),
@@ -264,21 +262,20 @@ def test_more_errors_than_may_be_stop_the_run_in_one_line(lake: Lake, instance: 
 
 
 def test_synthetic_text_is_filtered_and_rewritten_as_any_other(lake: Lake, instance: dg.DagsterInstance) -> None:
-    folder = lake.root.parent
-    first = SyntheticSet(name="plain", source=SOURCE, recipe=recipe(folder), annotators=["gopher_quality"])
+    first = SyntheticSet(name="once", source=SOURCE, recipe=recipe(lake, "once"), annotators=["gopher_quality"])
     clean = FilteredSet(
         name="clean",
-        source="synthetic/plain",
+        source="synthetic/once",
         rules=[{"short": {"where": "n_words < 50"}}],
         duplicates={"method": "exact"},
     )
-    again = SyntheticSet(name="again", source="filtered/clean", recipe=recipe(folder, "again", prompt="Once more."))
+    again = SyntheticSet(name="again", source="filtered/clean", recipe=recipe(lake, "again"))
     with MockModel() as model:
         builder = Builder(lake, instance, model.base_url)
         builder.build(first)
         definitions = definitions_of(first, clean, again, root=lake.root, language_model=builder.model)
         job = definitions.resolve_implicit_global_asset_job_def()
-        keys = ["annotations/plain/gopher_quality", "filtered/clean", "rejects/clean", "generations/again"]
+        keys = ["annotations/once/gopher_quality", "filtered/clean", "rejects/clean", "generations/again"]
         written = [*keys, "synthetic/again", *_written_with(again)]
         job.execute_in_process(
             instance=instance, asset_selection=[asset_key(table) for table in written], partition_key=SNAPSHOT
