@@ -114,12 +114,14 @@ class SyntheticSet(Attributes, dg.Component):
             error_budget=self.error_budget,
         )
 
-    def _check_journals(self, context: dg.ComponentLoadContext) -> None:
+    def _check_journals(self, context: dg.ComponentLoadContext | None) -> None:
         """Make sure that no other set keeps its calls in the same journal.
 
         Raises:
             RecipeError: one does.
         """
+        if context is None:
+            return
         for other in context.component_tree.get_all_components(SyntheticSet):
             shared = set() if other.name == self.name else set(self.plan.journals) & set(other.plan.journals)
             if shared:

@@ -134,8 +134,6 @@ def _batches(file: Path, recipe: Recipe, group_by: str | None) -> Iterator[pl.Da
         except pl.exceptions.PolarsError:
             names = ", ".join(dict.fromkeys(("language", "source", "depth", *shown)))
             raise LakeError(f"{file}: {names} must be text or numbers in every line that has them.") from None
-        except RecursionError:
-            raise LakeError(f"{file}: a line is nested too deeply to be read.") from None
         if batch is None:
             return
         for name in recipe.columns:

@@ -80,7 +80,7 @@ def import_answers(lake: Lake, file: Path) -> int:
                 seen = known.find(frame["request_id"].to_list())
                 writer.write(frame.filter(~pl.col("request_id").is_in(list(seen))))
     except (pa.ArrowException, OSError) as error:
-        raise GenerationError(f"{file} is damaged: {error}") from None
+        raise GenerationError(f"{file} is damaged: {' '.join(str(error).split())}") from None
     if writer.rows:
         lake.append(IMPORTED, writer.finished(), Origin(asset=IMPORTED, details={"file": file.name}))
     return writer.rows

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from lakehouse.cli import app
+from lakehouse.cli import app, show
 from lakehouse.generate import MockModel
 
 SENTENCES = (
@@ -92,8 +92,11 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def invoke(*arguments: object, given: str | None = None) -> Result:
-    """Run a command that succeeds; what it raises is raised."""
-    done = CliRunner().invoke(app, [str(one) for one in arguments], input=given, catch_exceptions=False)
+    """Run a command that succeeds, on a wide terminal; what it raises is raised."""
+    with pytest.MonkeyPatch.context() as patch:
+        # The console looks for the terminal's width when it is made.
+        patch.setattr(show.console, "_width", 200)
+        done = CliRunner().invoke(app, [str(one) for one in arguments], input=given, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done
 
@@ -110,5 +113,5 @@ def pointed_at(model: MockModel | None, **variables: str) -> Iterator[None]:
         for name, value in variables.items():
             patch.setenv(name, value)
         for module in ("rewrite", "estimate", "journal"):
-            patch.setattr(f"lakehouse.cli.{module}.errors", Console(stderr=True, highlight=False))
+            patch.setattr(f"lakehouse.cli.{module}.errors", Console(stderr=True, highlight=False, width=200))
         yield

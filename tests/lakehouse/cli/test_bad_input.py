@@ -113,7 +113,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "gopher_quality, {long: {where: n_wrods > 1}}]",
             "defs.yaml:7: rule 'long': documents and their annotators have no column 'n_wrods'. Did you mean",
         ),
-        ("source: raw/web", "source: row/web", "is neither raw/… nor filtered/…"),
+        ("source: raw/web", "source: row/web", "is none of raw/…, filtered/…, synthetic/…"),
         ("min_score: 0.65", "min_score: 7", "less than or equal to 1"),
         ("  name: web_clean", "  name: Web Clean", "'Web Clean' is not allowed"),
     ],

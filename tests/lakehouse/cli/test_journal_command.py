@@ -23,8 +23,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out.jsonl.journal"
 
 
-def test_journals_are_listed_with_what_they_cost(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "150")
+def test_journals_are_listed_with_what_they_cost(journal: Path) -> None:
     with pointed_at(None):
         shown = invoke("journal", "list", "--journal", journal).stdout
     calls = pl.concat([pl.read_parquet(file) for file in journal.glob("generations/plain/**/*.parquet")])
@@ -36,10 +35,7 @@ def test_journals_are_listed_with_what_they_cost(journal: Path, monkeypatch: pyt
     assert row[8] == "lakehouse-mock-1"
 
 
-def test_failed_and_reused_calls_are_counted_apart(
-    journal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "150")
+def test_failed_and_reused_calls_are_counted_apart(journal: Path, tmp_path: Path) -> None:
     rows = [*lines(journal.parent / "in.jsonl"), {"text": document(8)}]
     file = written(tmp_path / "in.jsonl", rows)
     answers = tmp_path / "answers.parquet"
@@ -94,8 +90,7 @@ def test_nothing_is_written_over_and_what_is_wrong_is_one_line(journal: Path, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.parquet"]
 
 
-def test_recipes_are_listed_and_what_is_shown_is_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+def test_recipes_are_listed_and_what_is_shown_is_a_recipe(tmp_path: Path) -> None:
     listed = invoke("recipes").stdout
     assert [name for name in recipe_names() if f" {name} " not in listed] == []
     for name in ("wrap_qa", "dialogue", "prox_chunk", "reversal", "code_switch", "synthllm"):

@@ -74,7 +74,8 @@ def test_a_document_shows_its_texts_its_rewrites_and_what_was_fetched(lake: Lake
     assert texts["table"].to_list() == ["raw/web", "filtered/web_clean", "synthetic/web_rewritten"]
     assert (explorer.source(found) or "").startswith("<html><head><title>Article 3</title>")
     (thin,) = explorer.find("http://news.test/thin-0")
-    (reason,) = explorer.rejects(thin).to_dicts()
+    reason, improved = explorer.rejects(thin).to_dicts()
+    assert improved["rule"].startswith("gate_")  # of what was made of it
     assert (reason["rule"], reason["value"], reason["threshold"]) == ("gopher_min_words", 7.0, 50.0)
     assert explorer.find("http://nowhere.test/") == []
     assert explorer.find("x' OR 1=1 --") == []

@@ -233,8 +233,8 @@ def test_escapes_bring_back_nothing_that_cannot_be_stored() -> None:
 
 
 def test_a_schema_that_is_none_is_the_recipes_error() -> None:
-    with pytest.raises(GenerationError, match="no JSON schema"):
-        read("{}", "json", schema={"type": "objekt"})
+    with pytest.raises(ValueError, match="no JSON schema"):
+        Answer(form="json", schema={"type": "objekt"})
     with pytest.raises(GenerationError, match="cannot be used"):  # nothing is fetched
         read("{}", "json", schema={"$ref": "http://127.0.0.1:9/other.json"})
 

@@ -24,7 +24,7 @@ from assets.raw.component import RawSource
 from assets.synthetic.component import ExamplesFrom, RouteTo, SyntheticSet
 from assets.synthetic.work import Plan
 from lakehouse import schema
-from lakehouse.cli import app
+from lakehouse.cli import app, show
 from lakehouse.commits import Origin
 from lakehouse.generate import Endpoint, Recipe, RecipeError, load_recipe, recipe_names, sections
 from lakehouse.generate.gates import settings as gates
@@ -198,7 +198,8 @@ def test_the_complete_example_can_be_estimated(project: Path, monkeypatch: pytes
     line = f'{{"id": "a", "text": "{text}", "language": "en"}}\n'
     Path("sample.jsonl").write_text(line, "utf-8")
     command = ["rewrite", "sample.jsonl", "--recipe", "assets/synthetic/glossary.yaml", "--dry-run"]
-    result = CliRunner().invoke(app, command, env={"COLUMNS": "120"})
+    monkeypatch.setattr(show.console, "_width", 120)  # the console looks for the terminal's when it is made
+    result = CliRunner().invoke(app, command)
     # 920 bytes are 230 tokens, one passage; it leads to 1 call, and to 6 at most after it.
     assert re.search(r"terms\s+1\s+0\s+1\s", result.output), result.output
     assert re.search(r"definition\s+1\s+0\s+≈ 6\s", result.output), result.output

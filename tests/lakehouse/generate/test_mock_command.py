@@ -22,6 +22,9 @@ from lakehouse.generate.errors import GenerationError
 app = typer.Typer(pretty_exceptions_enable=False)
 serve.add_to(app)
 
+# A test run in the background ignores Ctrl-C, and so do the processes that it starts.
+HEEDS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
 
 def get(port: int, path: str) -> Any:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -37,7 +40,7 @@ def test_it_prints_what_to_export_and_serves_until_it_is_interrupted(tmp_path: P
         port = free.getsockname()[1]
     options = ["--port", str(port), "--model", "cheap", "--model", "strong", "--fault", "unavailable=1", "--seed", "3"]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from lakehouse.cli import main; main()", "mock-llm", *options],
+        [sys.executable, "-c", f"{HEEDS_CTRL_C}; from lakehouse.cli import main; main()", "mock-llm", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
