@@ -9,14 +9,15 @@ import pytest
 from archives import REPOSITORY
 
 # A first example may compile a kernel, and a busy machine is slow: time is measured by tests that are about it.
-hypothesis.settings.register_profile("tests", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("tests", deadline=None, max_examples=30)
 hypothesis.settings.load_profile("tests")
 
 # The files that take longest begin, so that at the end no worker waits for the other.
 SLOW = """
     test_demo test_real_web test_crash test_killed_writer test_ui test_failures test_automation
     test_automation_conditions test_explorer test_postgres test_hostile_names test_filters test_pipeline test_c4
-    test_unchanged test_shards_kept test_stats test_maintain test_plain_readers test_segments test_annotators
+    test_generate_client test_synthetic test_synthetic_share test_unchanged test_shards_kept test_stats test_maintain
+    test_plain_readers test_segments test_annotators
 """
 
 

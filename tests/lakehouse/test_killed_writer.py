@@ -1,4 +1,4 @@
-"""Writers that are killed with -9 at 50 points of a write: the table is as it was, or as it was to be, and goes on."""
+"""Writers that are killed with -9 at 30 points of a write: the table is as it was, or as it was to be, and goes on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lakehouse.lake import Lake
 TABLE = "rejects/web"
 SNAPSHOT = "s"
 STAGES = ("opening", "writing", "committing", "done")
-POINTS = {"opening": 3, "writing": 18, "committing": 26, "done": 3}  # 50 in all, most where it is dangerous
+POINTS = {"opening": 2, "writing": 11, "committing": 15, "done": 2}  # 30 in all, most where it is dangerous
 FILES = 5
 ROWS = 2_000  # of a file
 SEED = 20261121
@@ -158,7 +158,7 @@ class Aftermath:
 
 @pytest.fixture(scope="module")
 def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
-    """A table whose writers were killed at 50 points, each followed by a write that was left alone."""
+    """A table whose writers were killed at 30 points, each followed by a write that was left alone."""
     root = tmp_path_factory.mktemp("killed") / "the lake"
     for snapshot in ("bystander", SNAPSHOT):
         write(root, "first", snapshot)
@@ -237,7 +237,7 @@ if DELTA_EXTENSION:
 
 def test_the_points_are_spread_over_the_whole_write(aftermath: Aftermath) -> None:
     reached = [one.reached for one in aftermath.observations]
-    assert len(reached) == 50
+    assert len(reached) == 30
     assert reached.count("writing") >= 5
     assert reached.count("committing") >= 5
     assert {one.newer_by for one in aftermath.observations} == {0, 1}, "all of them died on one side of the commit"

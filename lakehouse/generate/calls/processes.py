@@ -70,7 +70,8 @@ class Processes:
     async def __aexit__(self, *_: object) -> None:
         self._ends = True
         for worker in self._workers:
-            worker.process.terminate()
+            # Nothing is lost with it. A signal that can be ignored may be: children inherit that.
+            worker.process.kill()
         for worker in self._workers:
             await asyncio.to_thread(worker.process.join, _END_SECONDS)
             await asyncio.to_thread(worker.listener.join, _END_SECONDS)  # it hands on what was sent before the end

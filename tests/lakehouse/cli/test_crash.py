@@ -17,7 +17,7 @@ from lakes import build, rows
 from lakehouse.lake import Lake
 
 # What a build has written when it is killed: raw documents only, the filtered set, the token ids.
-KILL_AFTER = ["raw/web", "filtered/web_clean", "tokens/main"]
+KILL_AFTER = ["raw/web", "tokens/main"]
 
 
 def start_build(root: Path) -> subprocess.Popen[bytes]:
