@@ -21,7 +21,17 @@ SLOW = """
 """
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough", action="store_true", help="run also the tests that take long and seldom find anything"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--thorough"):
+        for item in items:
+            if item.get_closest_marker("thorough"):
+                item.add_marker(pytest.mark.skip(reason="takes long: pytest --thorough runs it"))
     places = {name: place for place, name in enumerate(SLOW.split())}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 

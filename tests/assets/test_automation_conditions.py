@@ -241,6 +241,7 @@ def test_a_run_under_way_is_waited_for(built: Automation) -> None:
     assert built.asks() == {"s2": {*BY_SNAPSHOT, "tokens/main"}}
 
 
+@pytest.mark.thorough
 def test_more_than_100_snapshots(tmp_path: Path) -> None:
     """Dagster's own staleness calls what has 100 upstream partitions fresh, whatever they do."""
     lake = Lake(tmp_path / "lake")

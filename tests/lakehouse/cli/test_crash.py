@@ -17,7 +17,8 @@ from lakes import build, rows
 from lakehouse.lake import Lake
 
 # What a build has written when it is killed: raw documents only, the filtered set, the token ids.
-KILL_AFTER = ["raw/web", "tokens/main"]
+_MORE = [pytest.param(table, marks=pytest.mark.thorough) for table in ("raw/web", "filtered/web_clean")]
+KILL_AFTER = ["tokens/main", *_MORE]
 
 
 def start_build(root: Path) -> subprocess.Popen[bytes]:

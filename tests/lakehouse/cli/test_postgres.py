@@ -143,6 +143,7 @@ def serving(root: Path, address: str) -> Iterator[tuple[int, list[psutil.Process
         started.kill()
 
 
+@pytest.mark.thorough
 def test_a_build_keeps_its_runs_there_and_the_ui_shows_them(database: str, tmp_path: Path) -> None:
     write_archive(tmp_path / "landing/web/s1/a.warc.gz", small_web())
     assert build(tmp_path, "+filtered/web_clean", LAKEHOUSE_POSTGRES=database).runs == 1
